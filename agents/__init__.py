@@ -1,0 +1,1 @@
+"""Everything that chooses settings: learned policies, the papers' heuristics, search."""

@@ -1,0 +1,102 @@
+"""The rules of the five knobs: what a host's setting must hold before anything is touched.
+
+Pure functions over a ``HostSpec`` and ``Settings``. The same rules guard a person's setting file,
+a heuristic and an agent, in simulation and on a live host.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from envs.errors import IllegalSetting
+from envs.host import HostSpec, Settings
+
+WEIGHT_LEVELS = (1, 2, 4, 8)
+"""Credit boost: the multiples of its baseline weight that a domain may be given."""
+
+
+def violations(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterator[str]:
+    """Each rule that ``settings`` breaks on ``spec``, as a clause that names the culprit.
+
+    ``baseline`` is the setting as found: a knob that the host cannot set must stay as it was.
+    """
+    yield from _placement(spec, settings, baseline)
+    yield from _weight(spec, settings, baseline)
+    yield from _tx_queue(spec, settings, baseline)
+    if settings.bridge != baseline.bridge and settings.bridge not in spec.limits.bridge:
+        yield f"bridge mode {settings.bridge!r} cannot be set on this host"
+    yield from _side_cores(spec, settings)
+
+
+def check(spec: HostSpec, settings: Settings, baseline: Settings) -> None:
+    """Raise IllegalSetting with every broken rule in one line."""
+    broken = list(violations(spec, settings, baseline))
+    if broken:
+        raise IllegalSetting("illegal setting: " + "; ".join(broken))
+
+
+def _placement(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterator[str]:
+    cores, reserved = frozenset(spec.core_ids), frozenset(settings.side_cores)
+    backends = {backend.name for backend in spec.backends}
+    yield from _keys("placement", settings.placement, backends | set(spec.vcpus))
+    for key, allowed in settings.placement.items():
+        movable = spec.limits.backends if key in backends else spec.limits.guests
+        if not allowed:
+            yield f"placement of {key!r} leaves it without a core"
+        for core in sorted(set(allowed) - cores):
+            yield f"placement of {key!r} names core {core}, which the host does not have"
+        if not movable and set(allowed) != set(baseline.placement.get(key, ())):
+            yield f"placement of {key!r} cannot be changed on this host"
+        if key not in backends:
+            for core in sorted(reserved & set(allowed)):
+                yield f"placement of {key!r} uses side-core {core}"
+
+
+def _weight(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterator[str]:
+    yield from _keys("weight", settings.weight, spec.domains)
+    low, high = spec.limits.weight
+    for domain, weight in settings.weight.items():
+        if weight == baseline.weight.get(domain):
+            continue
+        if domain not in spec.limits.weights:
+            yield f"weight of {domain!r} cannot be changed on this host"
+        elif not low <= weight <= high:
+            yield f"weight {weight} of {domain!r} is outside {low}..{high}"
+
+
+def _tx_queue(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterator[str]:
+    yield from _keys("tx_queue", settings.tx_queue, spec.vifs)
+    for vif, length in settings.tx_queue.items():
+        if length == baseline.tx_queue.get(vif):
+            continue
+        if spec.limits.tx_queue is None:
+            yield f"tx_queue of {vif!r} cannot be changed on this host"
+            continue
+        low, high = spec.limits.tx_queue
+        if not low <= length <= high:
+            yield f"tx_queue {length} of {vif!r} is outside {low}..{high}"
+
+
+def _side_cores(spec: HostSpec, settings: Settings) -> Iterator[str]:
+    cores, reserved = frozenset(spec.core_ids), frozenset(settings.side_cores)
+    for core in sorted(reserved - cores):
+        yield f"side-core {core} does not exist"
+    if len(reserved) != len(settings.side_cores):
+        yield "side_cores names a core twice"
+    if len(reserved) > spec.limits.side_cores:
+        yield f"{len(reserved)} side-cores, but at most {spec.limits.side_cores} can be reserved"
+    if reserved and not reserved < cores:
+        yield "side_cores leave no core for the guests"
+    if settings.polling and not reserved:
+        yield "polling needs a side-core"
+    if settings.polling and not spec.limits.polling:
+        yield "polling is not possible on this host"
+    used = {core for b in spec.backends for core in settings.placement.get(b.name, ())}
+    for core in sorted((reserved & cores) - used):
+        yield f"side-core {core} is reserved, but no backend may run there"
+
+
+def _keys(knob: str, given: Iterable[str], expected: Iterable[str]) -> Iterator[str]:
+    names, known = set(given), set(expected)
+    for key in sorted(names - known):
+        yield f"{knob} names {key!r}, which the host does not have"
+    for key in sorted(known - names):
+        yield f"{knob} has no value for {key!r}"
