@@ -1,0 +1,64 @@
+"""Random hosts and their settings as found, for property tests."""
+
+from hypothesis import strategies as st
+
+from envs.host import Backend, Core, Guest, HostSpec, Limits, Settings, Uplink
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> tuple[HostSpec, Settings]:
+    """A host of any topology and any set of knobs, and a legal baseline of it."""
+    nodes = draw(st.integers(1, 2))
+    llcs = draw(st.integers(1, 3))
+    width = draw(st.integers(1, 4))
+    smt = draw(st.booleans())
+    cores = tuple(
+        Core(id=i, llc=i // width, node=(i // width) * nodes // llcs, sibling=i // (1 + smt))
+        for i in range(llcs * width)
+    )
+    ids = tuple(core.id for core in cores)
+    roles = ["io", *draw(st.lists(st.sampled_from(["io", "cpu"]), max_size=4))]
+    guests = tuple(
+        Guest(
+            name=f"g{n}",
+            role=role,
+            vcpus=tuple(f"g{n}/{v}" for v in range(draw(st.integers(1, 2)))),
+            vifs=(f"vif{n}",) if role == "io" else (),
+        )
+        for n, role in enumerate(roles)
+    )
+    vifs = [vif for guest in guests for vif in guest.vifs]
+    shared = draw(st.booleans())
+    backends = (
+        (Backend(name="netback", vifs=tuple(vifs)),)
+        if shared
+        else tuple(Backend(name=f"b{vif}", vifs=(vif,)) for vif in vifs)
+    )
+    domains = ["dom0", *(guest.name for guest in guests)]
+    spec = HostSpec(
+        uri="sim:random",
+        kind="sim",
+        cores=cores,
+        driver_domain="dom0",
+        backends=backends,
+        guests=guests,
+        uplink=Uplink(name="eth0", gbps=10.0, llc=draw(st.integers(0, llcs - 1))),
+        limits=Limits(
+            backends=draw(st.booleans()),
+            guests=draw(st.booleans()),
+            weights=tuple(draw(st.lists(st.sampled_from(domains), unique=True))),
+            weight=(1, draw(st.sampled_from([256, 1024, 65535]))),
+            tx_queue=draw(st.sampled_from([None, (1, 512), (8, 10000)])),
+            bridge=draw(st.sampled_from([("stock",), ("stock", "lean", "direct")])),
+            side_cores=draw(st.integers(0, 4)),
+            polling=draw(st.booleans()),
+        ),
+    )
+    sets = st.lists(st.sampled_from(ids), min_size=1, unique=True).map(sorted).map(tuple)
+    keys = [*(backend.name for backend in backends), *spec.vcpus]
+    baseline = Settings(
+        placement={key: draw(st.one_of(st.just(ids), sets)) for key in keys},
+        weight=dict.fromkeys(domains, 256),
+        tx_queue={vif: draw(st.sampled_from([32, 500, 1000])) for vif in vifs},
+    )
+    return spec, baseline
