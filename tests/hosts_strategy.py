@@ -1,8 +1,22 @@
 """Random hosts and their settings as found, for property tests."""
 
+from collections.abc import Iterable
+from random import Random
+
 from hypothesis import strategies as st
 
-from envs.host import Backend, Core, Guest, HostSpec, Limits, Settings, Uplink
+from envs.host import (
+    Backend,
+    Core,
+    Guest,
+    HostSpec,
+    Limits,
+    Port,
+    Sample,
+    Settings,
+    Traffic,
+    Uplink,
+)
 
 
 @st.composite
@@ -62,3 +76,32 @@ def hosts(draw: st.DrawFn) -> tuple[HostSpec, Settings]:
         tx_queue={vif: draw(st.sampled_from([32, 500, 1000])) for vif in vifs},
     )
     return spec, baseline
+
+
+def samples(spec: HostSpec) -> st.SearchStrategy[Sample]:
+    """Any sample of a host, plausible or not: counters from nothing to absurdly much."""
+    return st.integers(0, 2**32).map(lambda seed: _sample(spec, Random(seed)))  # noqa: S311 (no secret)
+
+
+def _sample(spec: HostSpec, rng: Random) -> Sample:
+    def amount() -> float:
+        return rng.choice([0.0, 1e-9, 1.0, rng.random(), 10.0 ** rng.uniform(-3, 15)])
+
+    def traffic() -> Traffic:
+        return Traffic(bytes=int(amount()), packets=int(amount()), drops=int(amount()))
+
+    def each(keys: Iterable[str]) -> dict[str, float]:
+        return {key: amount() for key in keys}
+
+    return Sample(
+        seconds=rng.choice([1e-3, 1.0, 1e3]),
+        vifs={vif: Port(inward=traffic(), outward=traffic()) for vif in spec.vifs},
+        uplink=Port(inward=traffic(), outward=traffic()),
+        guest_cpu=each(guest.name for guest in spec.guests),
+        backend_cpu=each(backend.name for backend in spec.backends),
+        core_busy={core: amount() for core in spec.core_ids},
+        softirq=amount(),
+        work=each(guest.name for guest in spec.guests if rng.random() < 0.5),
+        latency=rng.choice([None, amount()]),
+        cache_misses=rng.choice([None, amount()]),
+    )

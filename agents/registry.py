@@ -1,0 +1,39 @@
+"""Every policy by its name."""
+
+from pathlib import Path
+
+from agents.heuristics import HEURISTICS
+from agents.policy import Policy
+from agents.search import RandomSearch
+from envs.errors import InputError
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""The agent that comes with the program."""
+
+
+def names() -> tuple[str, ...]:
+    """The names that ``get`` knows, besides folders of trained agents."""
+    return (*(heuristic.name for heuristic in HEURISTICS), "random", "agent")
+
+
+def get(name: str, seed: int = 0) -> Policy:
+    """The policy of that name, or the trained agent in the folder of that path.
+
+    ``seed`` is for those that draw. Raises InputError listing the names for an unknown one,
+    AgentError for a folder that does not hold an agent we can use.
+    """
+    for heuristic in HEURISTICS:
+        if heuristic.name == name:
+            return heuristic
+    if name == "random":
+        return RandomSearch(seed=seed)
+    folder = SHIPPED if name == "agent" else Path(name)
+    if name != "agent" and not folder.exists():
+        known = ", ".join(names())
+        raise InputError(f"no policy {name!r}: use one of {known}, or the folder of an agent")
+    raise InputError(f"{folder}: trained agents are not supported yet")
+
+
+def policies(seed: int = 0) -> tuple[Policy, ...]:
+    """All policies that come with the program."""
+    return tuple(get(name, seed) for name in names())
