@@ -1,0 +1,121 @@
+"""A host that fits in a test: its settings are a variable, its bandwidth a function of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from envs.errors import HostError
+from envs.host import (
+    Backend,
+    Core,
+    Guest,
+    HostSpec,
+    Limits,
+    Port,
+    Sample,
+    Settings,
+    Traffic,
+    Uplink,
+    from_json,
+    to_json,
+)
+
+SPEC = HostSpec(
+    uri="fake:",
+    kind="lab",
+    cores=tuple(Core(id=n, llc=0, node=0, sibling=n) for n in range(2)),
+    driver_domain="driver",
+    backends=(Backend(name="backend", vifs=("vif1", "vif2")),),
+    guests=(
+        Guest(name="one", role="io", vcpus=("one/0",), vifs=("vif1",)),
+        Guest(name="two", role="io", vcpus=("two/0",), vifs=("vif2",)),
+    ),
+    uplink=Uplink(name="uplink"),
+    limits=Limits(weights=("driver",), tx_queue=(1, 4000), bridge=("stock", "lean")),
+)
+FOUND = Settings(
+    placement={"backend": (0, 1), "one/0": (0, 1), "two/0": (0, 1)},
+    weight={"driver": 1024, "one": 1024, "two": 1024},
+    tx_queue={"vif1": 32, "vif2": 32},
+)
+
+
+def sample(gbps: float, cores: float, seconds: float = 1.0, *, share: float = 0.5) -> Sample:
+    """One interval: ``share`` of the bandwidth goes into guest one, the rest into guest two."""
+
+    def port(part: float) -> Port:
+        received = int(gbps * part * seconds / 8e-9)
+        return Port(inward=Traffic(bytes=received, packets=received // 1500))
+
+    return Sample(
+        seconds=seconds,
+        vifs={"vif1": port(share), "vif2": port(1.0 - share)},
+        uplink=Port(),
+        guest_cpu={"one": 0.0, "two": 0.0},
+        backend_cpu={"backend": cores * seconds},
+        core_busy={0: cores * seconds / 2, 1: cores * seconds / 2},
+    )
+
+
+def by_queue(settings: Settings) -> Sample:
+    """A longer queue towards guest one gives more bandwidth at the same cost."""
+    gbps = 5.0 * (settings.tx_queue["vif1"] / 32) ** 0.25
+    return sample(gbps, 1.0)
+
+
+class FakeHost:
+    """A live host in memory: ``calls`` lists what was asked of it.
+
+    ``stumble`` is asked before and after every call whether it fails there.
+    """
+
+    def __init__(self, state_dir: Path, measured: Callable[[Settings], Sample] = by_queue) -> None:
+        self.state_dir = state_dir
+        self.now = FOUND
+        self.calls: list[str] = []
+        self.stumble: Callable[[str], bool] = lambda _moment: False
+        self.before_measure: Callable[[FakeHost], None] = lambda _host: None
+        self._measured = measured
+
+    def describe(self) -> HostSpec:
+        self._call("describe")
+        return SPEC
+
+    def settings(self) -> Settings:
+        self._call("settings")
+        return self.now
+
+    def apply(self, settings: Settings) -> None:
+        """Half of the knobs are set before a stumble in the middle, the rest after it."""
+        self._call("apply")
+        self.now = Settings(
+            placement=settings.placement, weight=settings.weight, tx_queue=self.now.tx_queue
+        )
+        self._call("apply halfway")
+        self.now = settings
+
+    def measure(self, seconds: float) -> Sample:
+        """A sample at once: the fake does not wait."""
+        assert seconds > 0.0
+        self._call("measure")
+        self.before_measure(self)
+        return self._measured(self.now)
+
+    def snapshot(self) -> bytes:
+        self._call("snapshot")
+        return to_json(self.now)
+
+    def restore(self, snapshot: bytes) -> None:
+        self._call("restore")
+        self.now = Settings(
+            placement=FOUND.placement, weight=self.now.weight, tx_queue=self.now.tx_queue
+        )
+        self._call("restore halfway")
+        self.now = from_json(snapshot, Settings)
+
+    def close(self) -> None:
+        pass
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.stumble(name):
+            raise HostError(f"stumbled at {name}")

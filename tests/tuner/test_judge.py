@@ -1,0 +1,99 @@
+"""A setting is kept only if it is better beyond noise and breaks no guard beyond noise."""
+
+import math
+
+import pytest
+from fake_host import FOUND, SPEC, sample
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envs.reward import Guards
+from tuner.judge import decide, interval, judge_pairs, ratio
+from tuner.pairs import Pair, pool
+
+
+def pairs(*gbps: tuple[float, float], cores: float = 1.0) -> list[Pair]:
+    return [Pair(before=sample(a, 1.0), after=sample(b, cores)) for a, b in gbps]
+
+
+def test_twice_the_bandwidth_every_time_is_kept() -> None:
+    judgement = judge_pairs(SPEC, FOUND, FOUND, pairs((5.0, 10.0), (5.1, 10.1), (4.9, 10.0)))
+    assert judgement.outcome == "keep"
+    assert judgement.gain.mean == pytest.approx(math.log(2.0), abs=0.02)
+    assert judgement.after.per_core == pytest.approx(10.03, abs=0.01)
+
+
+def test_the_same_twice_is_no_difference() -> None:
+    assert judge_pairs(SPEC, FOUND, FOUND, pairs((5, 5), (5, 5))).outcome == "no difference"
+
+
+def test_more_cores_for_the_same_bandwidth_is_worse() -> None:
+    measured = pairs((5, 5.0), (5, 5.01), (5, 4.99), cores=2.0)
+    assert judge_pairs(SPEC, FOUND, FOUND, measured).outcome == "worse"
+
+
+def test_a_single_pair_cannot_tell_however_large_its_gain() -> None:
+    assert judge_pairs(SPEC, FOUND, FOUND, pairs((5.0, 15.0))).outcome == "cannot tell"
+
+
+def test_a_gain_that_comes_and_goes_cannot_be_told() -> None:
+    measured = pairs((5.0, 10.0), (5.0, 5.0), (5.0, 7.0))
+    assert judge_pairs(SPEC, FOUND, FOUND, measured).outcome == "cannot tell"
+
+
+def test_drift_that_hits_both_sides_of_each_pair_does_not_hide_a_gain() -> None:
+    measured = pairs((2.0, 2.4), (4.0, 4.8), (8.0, 9.6))
+    assert judge_pairs(SPEC, FOUND, FOUND, measured).outcome == "keep"
+
+
+def test_a_better_ratio_for_less_bandwidth_breaks_a_guard() -> None:
+    measured = pairs((5.0, 4.0), (5.0, 4.01), (5.0, 3.99), cores=0.5)
+    judgement = judge_pairs(SPEC, FOUND, FOUND, measured)
+    assert judgement.outcome == "guard broken"
+    assert "bandwidth" in judgement.reason
+
+
+def test_a_guard_missed_within_noise_is_not_broken() -> None:
+    measured = pairs((5.0, 4.0), (5.0, 6.0), (5.0, 4.1), cores=0.25)
+    assert judge_pairs(SPEC, FOUND, FOUND, measured).outcome == "keep"
+
+
+def test_starving_one_guest_is_hopeless_after_one_pair() -> None:
+    starved = Pair(before=sample(5.0, 1.0), after=sample(9.0, 1.0, share=1.0))
+    judgement = judge_pairs(SPEC, FOUND, FOUND, [starved])
+    assert judgement.outcome == "guard broken"
+    assert "bandwidth of two" in judgement.reason
+
+
+def test_guards_can_be_loosened() -> None:
+    measured = pairs((5.0, 4.0), (5.0, 4.01), (5.0, 3.99), cores=0.5)
+    loose = Guards(bandwidth=0.5, guest_bandwidth=0.5)
+    assert judge_pairs(SPEC, FOUND, FOUND, measured, loose).outcome == "keep"
+
+
+@given(st.lists(st.floats(-3.0, 3.0), min_size=2, max_size=8))
+def test_an_interval_surrounds_its_mean_and_decides_one_way(values: list[float]) -> None:
+    found = interval(values)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.mean <= found.high
+    outcome, reason = decide(found, ())
+    assert (outcome == "keep") == (found.low > 0.0)
+    assert reason
+
+
+def test_student_s_interval_of_three_values() -> None:
+    found = interval([1.0, 2.0, 3.0])
+    assert found.high == pytest.approx(2.0 + 4.3027 / math.sqrt(3.0), abs=1e-3)
+
+
+def test_a_ratio_reads_as_people_write_it() -> None:
+    assert ratio(interval([math.log(2.0)] * 2)) == "2.00x (2.00 to 2.00)"
+    assert ratio(interval([0.0])) == "1.00x"
+
+
+def test_pooling_adds_intervals_and_counters() -> None:
+    pooled = pool([sample(4.0, 1.0, seconds=1.0), sample(8.0, 2.0, seconds=3.0)])
+    assert pooled.seconds == 4.0
+    assert pooled.backend_cpu["backend"] == 7.0
+    assert pooled.latency is None

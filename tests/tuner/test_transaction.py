@@ -1,0 +1,230 @@
+"""Whatever happens, a host ends as it was found or as it was confirmed."""
+
+import os
+import signal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from fake_host import FOUND, FakeHost
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from envs.errors import HostBusy, HostError, IllegalSetting, InputError
+from envs.host import Settings
+from tuner import state
+from tuner.interrupts import Interrupted
+from tuner.transaction import recover, roll_back, transaction
+
+LONGER = replace(FOUND, tx_queue={"vif1": 1000, "vif2": 1000})
+LEAN = replace(FOUND, bridge="lean")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FakeHost:
+    return FakeHost(tmp_path)
+
+
+def attempt(host: FakeHost, *targets: Settings, measured: bool = True) -> None:
+    """Try settings without confirming any."""
+    with state.held(host) as journal, transaction(host, journal, "test") as trial:
+        for target in targets:
+            trial.apply(target)
+            if measured:
+                trial.measure(1.0)
+
+
+def keep(host: FakeHost, target: Settings) -> None:
+    with state.held(host) as journal, transaction(host, journal, "test") as trial:
+        trial.apply(target)
+        trial.confirm()
+
+
+def test_without_a_confirmation_the_host_is_as_found(host: FakeHost) -> None:
+    with state.held(host) as journal, transaction(host, journal, "test") as trial:
+        trial.apply(LONGER)
+        assert host.now == LONGER
+    assert host.now == FOUND
+
+
+def test_a_confirmed_setting_stays(host: FakeHost) -> None:
+    keep(host, LONGER)
+    assert host.now == LONGER
+
+
+def test_an_exception_restores_and_goes_on(host: FakeHost) -> None:
+    def crash(_host: FakeHost) -> None:
+        raise ZeroDivisionError
+
+    host.before_measure = crash
+    with pytest.raises(ZeroDivisionError):
+        attempt(host, LONGER)
+    assert host.now == FOUND
+
+
+def test_an_illegal_setting_is_refused_before_anything_is_touched(host: FakeHost) -> None:
+    with pytest.raises(IllegalSetting):
+        attempt(host, replace(FOUND, tx_queue={"vif1": 99999, "vif2": 32}))
+    assert "apply" not in host.calls
+
+
+def test_the_snapshot_is_on_disk_before_anything_is_touched(host: FakeHost) -> None:
+    with state.held(host) as journal, transaction(host, journal, "test") as trial:
+        assert "apply" not in host.calls
+        assert journal.standing().pending is not None
+        trial.apply(LONGER)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_measuring_restores_and_ends_with_its_exit_code(
+    host: FakeHost, number: int
+) -> None:
+    host.before_measure = lambda _host: os.kill(os.getpid(), number)
+    with pytest.raises(Interrupted) as ended:
+        attempt(host, LONGER)
+    assert ended.value.exit_code == 128 + number
+    assert host.now == FOUND
+
+
+def test_a_signal_while_the_host_is_changed_waits_until_it_is_changed(host: FakeHost) -> None:
+    def send(moment: str) -> bool:
+        if moment == "apply halfway":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    host.stumble = send
+    with pytest.raises(Interrupted):
+        attempt(host, LONGER)
+    assert host.calls.count("apply") == host.calls.count("apply halfway") == 1
+    assert "measure" not in host.calls
+    assert host.now == FOUND
+
+
+def test_more_signals_do_not_cut_off_the_undoing(host: FakeHost) -> None:
+    def send(moment: str) -> bool:
+        if moment in ("measure", "restore", "restore halfway"):
+            os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    host.stumble = send
+    with pytest.raises(Interrupted):
+        attempt(host, LONGER)
+    assert host.now == FOUND
+
+
+def test_the_signals_are_handled_as_before_afterwards(host: FakeHost) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    keep(host, LONGER)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_two_tuners_do_not_get_the_same_host(host: FakeHost) -> None:
+    with state.held(host), pytest.raises(HostBusy, match=f"process {os.getpid()}"):
+        attempt(host, LONGER)
+
+
+def test_what_a_killed_process_left_is_undone_by_the_next_transaction(host: FakeHost) -> None:
+    abandon(host, LONGER)
+    with state.held(host) as journal, transaction(host, journal, "test") as trial:
+        assert trial.found == FOUND
+    assert host.now == FOUND
+
+
+def test_what_a_killed_process_left_is_undone_by_recover(host: FakeHost) -> None:
+    abandon(host, LONGER)
+    with state.held(host) as journal:
+        assert recover(host, journal)
+        assert not recover(host, journal)
+    assert host.now == FOUND
+
+
+def test_rolling_back_goes_through_the_confirmed_changes_one_by_one(host: FakeHost) -> None:
+    keep(host, LONGER)
+    keep(host, LEAN)
+    with state.held(host) as journal:
+        roll_back(host, journal)
+        assert host.now == LONGER
+        roll_back(host, journal)
+        assert host.now == FOUND
+        with pytest.raises(InputError, match="nothing to roll back"):
+            roll_back(host, journal)
+
+
+def test_rolling_back_over_somebody_else_s_change_needs_force(host: FakeHost) -> None:
+    keep(host, LONGER)
+    host.now = LEAN
+    with state.held(host) as journal:
+        with pytest.raises(InputError, match="somebody else has changed"):
+            roll_back(host, journal)
+        assert host.now == LEAN
+        roll_back(host, journal, force=True)
+    assert host.now == FOUND
+
+
+def test_a_rollback_that_stumbles_is_finished_by_the_next_command(host: FakeHost) -> None:
+    keep(host, LONGER)
+    host.stumble = lambda moment: moment == "restore halfway"
+    with state.held(host) as journal, pytest.raises(HostError):
+        roll_back(host, journal)
+    host.stumble = lambda _moment: False
+    with state.held(host) as journal:
+        assert recover(host, journal)
+    assert host.now == FOUND
+
+
+def test_somebody_else_s_change_ends_the_transaction_and_is_kept(host: FakeHost) -> None:
+    def meddle(host: FakeHost) -> None:
+        host.now = replace(host.now, bridge="lean")
+
+    host.before_measure = meddle
+    with pytest.raises(HostError, match=r"somebody else changed the host .* bridge"):
+        attempt(host, LONGER, FOUND)
+    assert host.now == LEAN
+
+
+def test_a_host_that_cannot_be_put_back_is_left_for_a_rollback(host: FakeHost) -> None:
+    host.stumble = lambda moment: moment == "restore halfway"
+    with pytest.raises(HostError, match="tuner rollback"):
+        attempt(host, LONGER)
+    assert host.now != FOUND
+    host.stumble = lambda _moment: False
+    with state.held(host) as journal:
+        assert recover(host, journal)
+    assert host.now == FOUND
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(0, 60), max_size=2), st.booleans())
+def test_a_host_that_stumbles_anywhere_ends_as_found_or_as_confirmed(
+    stumbles: set[int], confirm: bool
+) -> None:
+    """At most two of its calls fail, at any moment: before, halfway through or after a change."""
+    with TemporaryDirectory() as folder:
+        host = FakeHost(Path(folder))
+        host.stumble = lambda _moment: len(host.calls) in stumbles
+        confirmed = False
+        try:
+            with state.held(host) as journal, transaction(host, journal, "test") as trial:
+                for target in (LONGER, FOUND, LEAN, LONGER):
+                    trial.apply(target)
+                    trial.measure(1.0)
+                if confirm:
+                    trial.confirm()
+                    confirmed = True
+        except HostError:
+            pass
+        assert host.now == (LONGER if confirmed else FOUND)
+        with state.held(host) as journal:
+            assert journal.standing().pending is None
+
+
+def abandon(host: FakeHost, target: Settings) -> None:
+    """Do what a process does that is killed in the middle of a transaction."""
+    child = os.fork()
+    if child == 0:
+        with state.held(host) as journal, transaction(host, journal, "test") as trial:
+            trial.apply(target)
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    host.now = target

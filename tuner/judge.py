@@ -1,0 +1,144 @@
+"""Whether a setting is better than the host as found, beyond the noise of measuring.
+
+A setting is judged by pairs of samples, as found and under the setting. Each pair gives one
+log-ratio of bandwidth per core and one margin of each guard; Student's t over the pairs says how
+far these can be trusted. Pure functions: no host is touched here.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from scipy.special import stdtrit
+
+from envs.host import HostSpec, Record, Settings
+from envs.reward import Guards, Verdict, judge
+from tuner.pairs import Pair, pool
+
+Outcome = Literal["keep", "no difference", "worse", "guard broken", "cannot tell"]
+
+CONFIDENCE = 0.95
+RESOLUTION = 0.05
+"""An interval that contains nothing and reaches no further than this means "no difference"."""
+HOPELESS = 0.5
+"""A guard missed by half is broken whatever the noise: no need to measure it again."""
+
+
+class Interval(Record, frozen=True):
+    """A mean and the ends of its confidence interval, which a single value does not have."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    @property
+    def positive(self) -> bool:
+        """Above zero beyond noise."""
+        return self.low is not None and self.low > 0.0
+
+    @property
+    def negative(self) -> bool:
+        """Below zero beyond noise."""
+        return self.high is not None and self.high < 0.0
+
+
+class GuardJudgement(Record, frozen=True):
+    """The margin of one guard over all pairs; below 0 is broken."""
+
+    name: str
+    margin: Interval
+
+    @property
+    def broken(self) -> bool:
+        """Broken beyond noise, or by so much that noise is no excuse."""
+        return self.margin.negative or self.margin.mean < -HOPELESS
+
+
+class Judgement(Record, frozen=True):
+    """What a number of pairs says about a setting.
+
+    ``gain`` is the natural logarithm of bandwidth per core over the baseline's. ``before`` and
+    ``after`` are both sides' pooled samples, judged against the pooled baseline.
+    """
+
+    outcome: Outcome
+    reason: str
+    pairs: int
+    gain: Interval
+    guards: tuple[GuardJudgement, ...]
+    before: Verdict
+    after: Verdict
+
+
+def judge_pairs(
+    spec: HostSpec,
+    found: Settings,
+    settings: Settings,
+    pairs: Sequence[Pair],
+    rules: Guards | None = None,
+) -> Judgement:
+    """Judge ``settings`` by its pairs: at least one, and two or more to see the noise."""
+    verdicts = [judge(spec, settings, pair.after, found, pair.before, rules) for pair in pairs]
+    gain = interval([verdict.gain for verdict in verdicts])
+    margins: dict[str, list[float]] = {}
+    for verdict in verdicts:
+        for guard in verdict.guards:
+            margins.setdefault(guard.name, []).append(guard.margin)
+    guards = tuple(
+        GuardJudgement(name=name, margin=interval(values)) for name, values in margins.items()
+    )
+    outcome, reason = decide(gain, guards)
+    before, after = pool(pair.before for pair in pairs), pool(pair.after for pair in pairs)
+    return Judgement(
+        outcome=outcome,
+        reason=reason,
+        pairs=len(pairs),
+        gain=gain,
+        guards=guards,
+        before=judge(spec, found, before, found, before, rules),
+        after=judge(spec, settings, after, found, before, rules),
+    )
+
+
+def decide(gain: Interval, guards: Sequence[GuardJudgement]) -> tuple[Outcome, str]:
+    """The outcome and the reason for it, in words."""
+    if broken := [guard for guard in guards if guard.broken]:
+        missed = ", ".join(f"{guard.name} by {-guard.margin.mean:.0%}" for guard in broken)
+        return "guard broken", f"misses the guard on {missed}"
+    as_found = f"{ratio(gain)} the bandwidth per core as found"
+    if gain.positive:
+        return "keep", f"better beyond noise: {as_found}"
+    if gain.negative:
+        return "worse", f"worse beyond noise: {as_found}"
+    if gain.low is None or gain.high is None or max(-gain.low, gain.high) > RESOLUTION:
+        return "cannot tell", f"hidden by noise: {as_found}; measure longer or more pairs"
+    return "no difference", as_found
+
+
+def hopeless(judgement: Judgement) -> bool:
+    """Whether a guard is missed by so much that measuring on would only harm the guests."""
+    return any(guard.margin.mean < -HOPELESS for guard in judgement.guards)
+
+
+def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Mean and Student's t interval of independent ``values``."""
+    count = len(values)
+    mean = math.fsum(values) / count
+    if count < 2:
+        return Interval(mean=mean, low=None, high=None)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    reach = float(stdtrit(count - 1, (1.0 + confidence) / 2.0)) * math.sqrt(variance / count)
+    return Interval(mean=mean, low=mean - reach, high=mean + reach)
+
+
+def ratio(gain: Interval) -> str:
+    """A gain as people read it: ``1.32x (1.25 to 1.40)``."""
+    mean = f"{math.exp(gain.mean):.2f}x"
+    if gain.low is None or gain.high is None:
+        return mean
+    return f"{mean} ({_exp(gain.low):.2f} to {_exp(gain.high):.2f})"
+
+
+def _exp(value: float) -> float:
+    """The exponential of the end of an interval, which two noisy pairs can put very far out."""
+    return math.exp(min(value, 50.0))
