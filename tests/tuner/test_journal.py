@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from fake_host import FOUND
+from stumbling_host import FOUND
 
 from envs.errors import HostError
 from tuner.journal import (

@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from fake_host import FOUND, SPEC, sample
 from hypothesis import given
 from hypothesis import strategies as st
+from stumbling_host import FOUND, SPEC, sample
 
 from envs.reward import Guards
 from tuner.judge import decide, interval, judge_pairs, ratio

@@ -6,10 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from fake_host import FOUND, FakeHost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from stumbling_host import FOUND, StumblingHost
 
 from envs.errors import HostBusy, HostError, IllegalSetting, InputError
 from envs.host import Settings
@@ -22,39 +22,38 @@ LEAN = replace(FOUND, bridge="lean")
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> FakeHost:
-    return FakeHost(tmp_path)
+def host(tmp_path: Path) -> StumblingHost:
+    return StumblingHost(tmp_path)
 
 
-def attempt(host: FakeHost, *targets: Settings, measured: bool = True) -> None:
+def attempt(host: StumblingHost, *targets: Settings) -> None:
     """Try settings without confirming any."""
     with state.held(host) as journal, transaction(host, journal, "test") as trial:
         for target in targets:
             trial.apply(target)
-            if measured:
-                trial.measure(1.0)
+            trial.measure(1.0)
 
 
-def keep(host: FakeHost, target: Settings) -> None:
+def keep(host: StumblingHost, target: Settings) -> None:
     with state.held(host) as journal, transaction(host, journal, "test") as trial:
         trial.apply(target)
         trial.confirm()
 
 
-def test_without_a_confirmation_the_host_is_as_found(host: FakeHost) -> None:
+def test_without_a_confirmation_the_host_is_as_found(host: StumblingHost) -> None:
     with state.held(host) as journal, transaction(host, journal, "test") as trial:
         trial.apply(LONGER)
         assert host.now == LONGER
     assert host.now == FOUND
 
 
-def test_a_confirmed_setting_stays(host: FakeHost) -> None:
+def test_a_confirmed_setting_stays(host: StumblingHost) -> None:
     keep(host, LONGER)
     assert host.now == LONGER
 
 
-def test_an_exception_restores_and_goes_on(host: FakeHost) -> None:
-    def crash(_host: FakeHost) -> None:
+def test_an_exception_restores_and_goes_on(host: StumblingHost) -> None:
+    def crash(_host: StumblingHost) -> None:
         raise ZeroDivisionError
 
     host.before_measure = crash
@@ -63,13 +62,13 @@ def test_an_exception_restores_and_goes_on(host: FakeHost) -> None:
     assert host.now == FOUND
 
 
-def test_an_illegal_setting_is_refused_before_anything_is_touched(host: FakeHost) -> None:
+def test_an_illegal_setting_is_refused_before_anything_is_touched(host: StumblingHost) -> None:
     with pytest.raises(IllegalSetting):
         attempt(host, replace(FOUND, tx_queue={"vif1": 99999, "vif2": 32}))
     assert "apply" not in host.calls
 
 
-def test_the_snapshot_is_on_disk_before_anything_is_touched(host: FakeHost) -> None:
+def test_the_snapshot_is_on_disk_before_anything_is_touched(host: StumblingHost) -> None:
     with state.held(host) as journal, transaction(host, journal, "test") as trial:
         assert "apply" not in host.calls
         assert journal.standing().pending is not None
@@ -78,7 +77,7 @@ def test_the_snapshot_is_on_disk_before_anything_is_touched(host: FakeHost) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_measuring_restores_and_ends_with_its_exit_code(
-    host: FakeHost, number: int
+    host: StumblingHost, number: int
 ) -> None:
     host.before_measure = lambda _host: os.kill(os.getpid(), number)
     with pytest.raises(Interrupted) as ended:
@@ -87,7 +86,7 @@ def test_a_signal_while_measuring_restores_and_ends_with_its_exit_code(
     assert host.now == FOUND
 
 
-def test_a_signal_while_the_host_is_changed_waits_until_it_is_changed(host: FakeHost) -> None:
+def test_a_signal_while_the_host_is_changed_waits_until_it_is_changed(host: StumblingHost) -> None:
     def send(moment: str) -> bool:
         if moment == "apply halfway":
             os.kill(os.getpid(), signal.SIGTERM)
@@ -101,7 +100,7 @@ def test_a_signal_while_the_host_is_changed_waits_until_it_is_changed(host: Fake
     assert host.now == FOUND
 
 
-def test_more_signals_do_not_cut_off_the_undoing(host: FakeHost) -> None:
+def test_more_signals_do_not_cut_off_the_undoing(host: StumblingHost) -> None:
     def send(moment: str) -> bool:
         if moment in ("measure", "restore", "restore halfway"):
             os.kill(os.getpid(), signal.SIGINT)
@@ -113,25 +112,25 @@ def test_more_signals_do_not_cut_off_the_undoing(host: FakeHost) -> None:
     assert host.now == FOUND
 
 
-def test_the_signals_are_handled_as_before_afterwards(host: FakeHost) -> None:
+def test_the_signals_are_handled_as_before_afterwards(host: StumblingHost) -> None:
     before = signal.getsignal(signal.SIGINT)
     keep(host, LONGER)
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_two_tuners_do_not_get_the_same_host(host: FakeHost) -> None:
+def test_two_tuners_do_not_get_the_same_host(host: StumblingHost) -> None:
     with state.held(host), pytest.raises(HostBusy, match=f"process {os.getpid()}"):
         attempt(host, LONGER)
 
 
-def test_what_a_killed_process_left_is_undone_by_the_next_transaction(host: FakeHost) -> None:
+def test_what_a_killed_process_left_is_undone_by_the_next_transaction(host: StumblingHost) -> None:
     abandon(host, LONGER)
     with state.held(host) as journal, transaction(host, journal, "test") as trial:
         assert trial.found == FOUND
     assert host.now == FOUND
 
 
-def test_what_a_killed_process_left_is_undone_by_recover(host: FakeHost) -> None:
+def test_what_a_killed_process_left_is_undone_by_recover(host: StumblingHost) -> None:
     abandon(host, LONGER)
     with state.held(host) as journal:
         assert recover(host, journal)
@@ -139,7 +138,7 @@ def test_what_a_killed_process_left_is_undone_by_recover(host: FakeHost) -> None
     assert host.now == FOUND
 
 
-def test_rolling_back_goes_through_the_confirmed_changes_one_by_one(host: FakeHost) -> None:
+def test_rolling_back_goes_through_the_confirmed_changes_one_by_one(host: StumblingHost) -> None:
     keep(host, LONGER)
     keep(host, LEAN)
     with state.held(host) as journal:
@@ -151,7 +150,7 @@ def test_rolling_back_goes_through_the_confirmed_changes_one_by_one(host: FakeHo
             roll_back(host, journal)
 
 
-def test_rolling_back_over_somebody_else_s_change_needs_force(host: FakeHost) -> None:
+def test_rolling_back_over_somebody_else_s_change_needs_force(host: StumblingHost) -> None:
     keep(host, LONGER)
     host.now = LEAN
     with state.held(host) as journal:
@@ -162,7 +161,7 @@ def test_rolling_back_over_somebody_else_s_change_needs_force(host: FakeHost) ->
     assert host.now == FOUND
 
 
-def test_a_rollback_that_stumbles_is_finished_by_the_next_command(host: FakeHost) -> None:
+def test_a_rollback_that_stumbles_is_finished_by_the_next_command(host: StumblingHost) -> None:
     keep(host, LONGER)
     host.stumble = lambda moment: moment == "restore halfway"
     with state.held(host) as journal, pytest.raises(HostError):
@@ -173,8 +172,8 @@ def test_a_rollback_that_stumbles_is_finished_by_the_next_command(host: FakeHost
     assert host.now == FOUND
 
 
-def test_somebody_else_s_change_ends_the_transaction_and_is_kept(host: FakeHost) -> None:
-    def meddle(host: FakeHost) -> None:
+def test_somebody_else_s_change_ends_the_transaction_and_is_kept(host: StumblingHost) -> None:
+    def meddle(host: StumblingHost) -> None:
         host.now = replace(host.now, bridge="lean")
 
     host.before_measure = meddle
@@ -183,7 +182,7 @@ def test_somebody_else_s_change_ends_the_transaction_and_is_kept(host: FakeHost)
     assert host.now == LEAN
 
 
-def test_a_host_that_cannot_be_put_back_is_left_for_a_rollback(host: FakeHost) -> None:
+def test_a_host_that_cannot_be_put_back_is_left_for_a_rollback(host: StumblingHost) -> None:
     host.stumble = lambda moment: moment == "restore halfway"
     with pytest.raises(HostError, match="tuner rollback"):
         attempt(host, LONGER)
@@ -201,7 +200,7 @@ def test_a_host_that_stumbles_anywhere_ends_as_found_or_as_confirmed(
 ) -> None:
     """At most two of its calls fail, at any moment: before, halfway through or after a change."""
     with TemporaryDirectory() as folder:
-        host = FakeHost(Path(folder))
+        host = StumblingHost(Path(folder))
         host.stumble = lambda _moment: len(host.calls) in stumbles
         confirmed = False
         try:
@@ -219,7 +218,7 @@ def test_a_host_that_stumbles_anywhere_ends_as_found_or_as_confirmed(
             assert journal.standing().pending is None
 
 
-def abandon(host: FakeHost, target: Settings) -> None:
+def abandon(host: StumblingHost, target: Settings) -> None:
     """Do what a process does that is killed in the middle of a transaction."""
     child = os.fork()
     if child == 0:

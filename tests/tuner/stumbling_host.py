@@ -62,7 +62,7 @@ def by_queue(settings: Settings) -> Sample:
     return sample(gbps, 1.0)
 
 
-class FakeHost:
+class StumblingHost:
     """A live host in memory: ``calls`` lists what was asked of it.
 
     ``stumble`` is asked before and after every call whether it fails there.
@@ -73,7 +73,7 @@ class FakeHost:
         self.now = FOUND
         self.calls: list[str] = []
         self.stumble: Callable[[str], bool] = lambda _moment: False
-        self.before_measure: Callable[[FakeHost], None] = lambda _host: None
+        self.before_measure: Callable[[StumblingHost], None] = lambda _host: None
         self._measured = measured
 
     def describe(self) -> HostSpec:

@@ -1,0 +1,101 @@
+"""``tuner plan``: what a policy would change on a host, without changing it."""
+
+from pathlib import Path
+
+import click
+
+from envs.errors import InputError
+from envs.history import History
+from envs.host import HostSpec, Record, Settings
+from envs.knobs import check
+from envs.reward import Verdict, judge
+from tuner import state
+from tuner.commands import options
+from tuner.console import Output
+from tuner.interrupts import interrupts
+from tuner.script import Scriptable, script
+from tuner.settings import Difference, differences
+from tuner.tables import diff_table, host_table, verdict_table
+from tuner.transaction import recover
+
+
+class Plan(Record, frozen=True):
+    """What was found, and the setting that would be tried first; None leaves it as found."""
+
+    spec: HostSpec
+    policy: str
+    found: Settings
+    baseline: Verdict
+    settings: Settings | None
+    changes: tuple[Difference, ...]
+
+
+@click.command("plan")
+@options.host_option
+@options.policy_option
+@options.setting_option
+@options.seconds_option
+@options.guard_option
+@click.option("--script", "as_script", is_flag=True, help="Print the commands as a shell script.")
+@options.json_option
+def command(
+    *,
+    uri: str,
+    policy: str,
+    setting: Path | None,
+    seconds: float | None,
+    guards: tuple[str, ...],
+    as_script: bool,
+    as_json: bool,
+) -> None:
+    """Show what would be changed on a host; change nothing.
+
+    The host is measured as found, and the first setting of the policy is shown part by part. If
+    an earlier "tuner apply" was killed, what it left is undone first.
+    """
+    if as_json and as_script:
+        raise InputError("choose one of --json and --script")
+    output = Output(as_json=as_json)
+    chosen, rules = options.policy_of(policy, setting), options.guards_of(guards)
+    with options.opened(uri) as host, state.held(host) as journal:
+        with interrupts() as noted:
+            if recover(host, journal):
+                output.say("undid what an earlier tuner that was killed had left")
+            noted.check()
+        spec, found = host.describe(), host.settings()
+        budget = options.budget_of(spec, seconds=seconds)
+        with output.progress(1, uri) as step:
+            step("the host as found")
+            sample = host.measure(budget.seconds)
+        history = History(spec=spec, baseline=found, baseline_sample=sample, guards=rules)
+        settings = chosen.propose(history)
+        if settings is not None:
+            check(spec, settings, found)
+        if as_script:
+            if not isinstance(host, Scriptable):
+                raise InputError("a simulated host has no commands: use --script with a live host")
+            changes = () if settings is None else host.changes(settings)
+            click.echo(script(uri, chosen.name, changes), nl=False)
+            return
+    plan = Plan(
+        spec=spec,
+        policy=chosen.name,
+        found=found,
+        baseline=judge(spec, found, sample, found, sample, rules),
+        settings=settings,
+        changes=() if settings is None else differences(found, settings),
+    )
+    show(output, plan)
+    output.emit(plan)
+
+
+def show(output: Output, plan: Plan) -> None:
+    """The host as found and the diff, for people."""
+    output.show(f"[bold]{plan.spec.uri} as found[/]", host_table(plan.spec, plan.found), "")
+    output.show(verdict_table([("as found", plan.baseline)]), "")
+    for knob, reason in plan.spec.limits.why_not.items():
+        output.show(f"{knob} cannot be set here: {reason}")
+    if plan.changes:
+        output.show(f"[bold]{plan.policy} would change[/]", diff_table(plan.changes))
+    else:
+        output.show(f"{plan.policy} would change nothing")

@@ -1,0 +1,43 @@
+"""A plan as a shell script: the exact commands, and how to undo them."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from envs.host import Settings
+from envs.hosts.change import Change
+
+
+@runtime_checkable
+class Scriptable(Protocol):
+    """A host that can say by which commands it would be changed; a simulated one cannot."""
+
+    def changes(self, target: Settings) -> tuple[Change, ...]:
+        """What ``apply(target)`` would run, from the settings as they are now."""
+        ...
+
+
+def script(uri: str, policy: str, changes: Sequence[Change]) -> str:
+    """The commands that make ``changes``, and as comments those that undo them, last first."""
+    title = shlex.quote(f"{uri}: what {policy} would change")  # a name may hold a newline
+    lines = ["#!/bin/sh", f"# {title}", "set -eu", ""]
+    if not changes:
+        lines.append("# nothing")
+    for change in changes:
+        lines.append(f"# {_what(change, change.before, change.after)}")
+        lines += map(shlex.join, change.do)
+    lines += ["", "# To undo it, run these:"]
+    for change in reversed(changes):
+        lines.append(f"# {_what(change, change.after, change.before)}")
+        lines += _commented(map(shlex.join, change.undo))
+    return "\n".join(lines) + "\n"
+
+
+def _what(change: Change, old: str, new: str) -> str:
+    """One line, whatever the names in it hold."""
+    return ascii(f"{change.knob} of {change.subject}: {old} -> {new}")[1:-1]
+
+
+def _commented(commands: Iterable[str]) -> list[str]:
+    """Each line behind a comment sign of its own: a quoted argument may hold a newline."""
+    return [f"#   {line}" for command in commands for line in command.split("\n")]
