@@ -1,0 +1,1 @@
+"""Live hosts: everything they know and do goes through ``Transport.run(argv)``."""

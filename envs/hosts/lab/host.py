@@ -1,0 +1,333 @@
+"""A lab as a host: described, set and measured through commands alone."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from envs import knobs
+from envs.errors import CommandFailed, HostError, NotApplied
+from envs.host import (
+    BRIDGE_MODES,
+    Backend,
+    Guest,
+    HostSpec,
+    Knob,
+    Limits,
+    Port,
+    Record,
+    Sample,
+    Settings,
+    Traffic,
+    Uplink,
+    from_json,
+    to_json,
+)
+from envs.hosts import bridge, linux
+from envs.hosts.bridge import NETFILTER, BridgeState, Link
+from envs.hosts.change import Change
+from envs.hosts.lab import record
+from envs.hosts.lab.config import BRIDGE, DRIVER, UPLINK, plan
+from envs.hosts.lab.duties import Duties, Duty
+from envs.hosts.lab.record import Lab
+from envs.hosts.lab.state import Context, LabState, changes, settings, wanted
+from envs.hosts.transport import LocalTransport, Transport, output, read_files
+
+TX_QUEUE = (1, 4096)
+"""The TX queue lengths a lab takes, in packets; with offloads a packet holds up to 64 KiB."""
+
+_PATIENCE = 5.0
+"""Seconds the relays may take to follow new orders; they need milliseconds."""
+
+
+class Counters(Record, frozen=True):
+    """Everything measured, since boot or creation, at one moment (``time.monotonic`` here)."""
+
+    at: float
+    ports: Mapping[str, Port]
+    cpu: Mapping[str, float]
+    cores: Mapping[int, linux.CoreTime]
+    work: Mapping[str, float]
+
+
+class LabHost:
+    """A lab of this machine.
+
+    The CPU time of a backend is that of its relay, and holds the receive stack of the guests it
+    serves: delivering a frame runs it (see ``relay``). A guest's CPU time is that of its
+    processes: their system calls, the copy out of the socket, and the stack when they send. Where
+    one relay serves several vifs, the time stands under that relay; the others slept and cost
+    nothing. The outside, its relay included, stands for another machine: it is not counted, is
+    kept off side-cores, and has a weight that no boost exceeds.
+    """
+
+    def __init__(self, lab: Lab, folder: Path, transport: Transport) -> None:
+        self.transport = transport
+        self.state_dir = folder
+        self._lab = lab
+        self._plan = plan(lab.config)
+        self._spec: HostSpec | None = None
+        self._context = Context(plan=self._plan, lab=lab, folder=str(folder), cores=())
+        self._context = msgspec.structs.replace(self._context, cores=self._cores())
+
+    @classmethod
+    def open(cls, name: str = "default", transport: Transport | None = None) -> "LabHost":
+        """The lab of that name. Raises HostError if it is not up."""
+        via = transport or LocalTransport()
+        folder = record.directory(name)
+        text = read_files(via, [str(folder / "lab.json")])
+        if not text:
+            raise HostError(f"no lab {name!r} is up: run: tuner lab up")
+        lab = from_json(next(iter(text.values())).encode(), Lab)
+        if not lab.processes:
+            raise HostError(f"lab {name!r} is not up: run: tuner lab down, then: tuner lab up")
+        return cls(lab, folder, via)
+
+    def describe(self) -> HostSpec:
+        """What the lab has and what can be set on it."""
+        if self._spec is None:
+            self._spec = self._describe()
+        return self._spec
+
+    def settings(self) -> Settings:
+        """The five knobs as they are now, each read from the system."""
+        return settings(self._context, self._read())
+
+    def changes(self, target: Settings) -> tuple[Change, ...]:
+        """What ``apply`` would run now, after the same check."""
+        state = self._read()
+        knobs.check(self.describe(), target, settings(self._context, state))
+        return changes(self._context, state, wanted(self._context, state, target))
+
+    def apply(self, target: Settings) -> None:
+        """Set every knob that differs, and read all of them back.
+
+        Raises IllegalSetting before anything is touched. Where a command fails, what was changed
+        is put back before CommandFailed is raised; NotApplied names a value that did not take.
+        """
+        state = self._read()
+        knobs.check(self.describe(), target, settings(self._context, state))
+        self._go(state, wanted(self._context, state, target))
+
+    def measure(self, seconds: float) -> Sample:
+        """Counters over an interval of that many seconds."""
+        before = self._count()
+        time.sleep(max(0.0, seconds - (time.monotonic() - before.at)))
+        return self._sample(before, self._count())
+
+    def snapshot(self) -> bytes:
+        """The state of all that ``apply`` may touch, as JSON."""
+        return to_json(self._read())
+
+    def restore(self, snapshot: bytes) -> None:
+        """Put everything back as a snapshot found it; does nothing where it already is."""
+        self._go(self._read(), from_json(snapshot, LabState))
+
+    def close(self) -> None:
+        """Nothing is held: every command is a connection of its own."""
+
+    def _go(self, before: LabState, after: LabState) -> None:
+        try:
+            for change in changes(self._context, before, after):
+                for command in change.do:
+                    output(self.transport, command)
+        except CommandFailed:
+            self._undo(before)
+            raise
+        self._verify(after)
+
+    def _undo(self, before: LabState) -> None:
+        """Put back as much as can be: one more failure must not keep the rest from it."""
+        for change in changes(self._context, self._read(), before):
+            for command in change.do:
+                self.transport.run(command)
+
+    def _verify(self, after: LabState) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while left := changes(self._context, self._read(), after):
+            if time.monotonic() > deadline or any(c.knob != "side_cores" for c in left):
+                first = left[0]
+                raise NotApplied(
+                    f"{first.knob} of {first.subject!r} is {first.before!r} and did not take "
+                    f"{first.after!r}: run: tuner rollback"
+                )
+            time.sleep(0.005)
+
+    def _cores(self) -> tuple[int, ...]:
+        """The cores the lab may use: those of its supervisor, which nobody moves."""
+        pid = self._lab.supervisor.pid if self._lab.supervisor else 0
+        path = f"/proc/{pid}/status"
+        texts = read_files(self.transport, [path])
+        if path not in texts:
+            raise HostError(
+                f"the supervisor of lab {self._lab.config.name!r} has ended: "
+                "run: tuner lab down, then: tuner lab up"
+            )
+        return linux.affinity(texts[path])
+
+    def _describe(self) -> HostSpec:
+        cores = linux.topology(output(self.transport, linux.TOPOLOGY), self._context.cores)
+        uname = output(self.transport, ("uname", "-r")).strip()
+        irq = self.transport.run(linux.irq_time_query(uname)).out
+        names = self._plan
+        io = [
+            Guest(name=guest.name, role="io", vcpus=guest.vcpus, vifs=(guest.vif,))
+            for guest in names.guests
+        ]
+        cpu = [Guest(name=n.name, role="cpu", vcpus=(n.vcpu,)) for n in names.neighbours]
+        return HostSpec(
+            uri=f"lab:{self._lab.config.name}",
+            kind="lab",
+            cores=cores,
+            driver_domain=DRIVER,
+            backends=tuple(Backend(name=g.backend, vifs=(g.vif,)) for g in names.guests),
+            guests=(*io, *cpu),
+            uplink=Uplink(name=UPLINK),
+            limits=self._limits(len(cores)),
+            softirq_in_tasks=linux.softirq_in_tasks(irq),
+        )
+
+    def _limits(self, cores: int) -> Limits:
+        lab, why_not = self._lab, dict[Knob, str]()
+        if lab.cgroup is None:
+            why_not["weight"] = lab.why_not
+        in_the_way = list(bridge.obstacles(BRIDGE, self._links()))
+        modes = BRIDGE_MODES
+        if lab.direct or in_the_way:
+            modes = modes[: 1 if in_the_way else 2]
+            why_not["bridge"] = "; ".join([*in_the_way, *([lab.direct] if lab.direct else [])])
+        if cores < 2:
+            why_not["side_cores"] = "a side-core leaves none for the guests: there is one core"
+        return Limits(
+            weights=self._plan.domains if lab.cgroup else (),
+            weight=lab.cgroup.range if lab.cgroup else (1, 1),
+            tx_queue=TX_QUEUE,
+            bridge=modes,
+            side_cores=cores - 1,
+            polling=cores > 1,
+            why_not=why_not,
+        )
+
+    def _read(self) -> LabState:
+        """The state as it is. Raises HostError if a process of the lab has ended."""
+        context = self._context
+        processes = self._lab.processes
+        status = {key: f"/proc/{p.pid}/status" for key, p in processes.items()}
+        stats = [f"/proc/{p.pid}/stat" for p in processes.values()]
+        reports = {g.backend: self._file(f"{g.backend}.json") for g in self._plan.guests}
+        weights = context.weight_files
+        texts = read_files(
+            self.transport,
+            [
+                *(*status.values(), *stats, *reports.values(), *weights.values()),
+                *(context.duties_file, context.stock_bridge_file),
+            ],
+        )
+        self._check_alive(texts)
+        found = self._links()
+        kept = texts.get(context.stock_bridge_file)
+        orders = from_json(texts[context.duties_file].encode(), Duties)
+        serving = {
+            backend: from_json(texts.get(path, '{"vifs":[]}').encode(), Duty)
+            for backend, path in reports.items()
+        }
+        return LabState(
+            affinity={key: linux.affinity(texts[path]) for key, path in status.items()},
+            weight={domain: int(texts[path]) for domain, path in weights.items()},
+            tx_queue={guest.vif: found[guest.vif].txqlen for guest in self._plan.guests},
+            duties=msgspec.structs.replace(orders, relays=serving),
+            bridge=self._bridge(found),
+            stock_bridge=from_json(kept.encode(), BridgeState) if kept else None,
+        )
+
+    def _bridge(self, found: Mapping[str, Link]) -> BridgeState:
+        netfilter = read_files(self.transport, NETFILTER, prefix=self._context.in_driver(()))
+        static = bridge.static_entries(self._driver("bridge", "-j", "fdb", "show", "br", BRIDGE))
+        hooked = bridge.with_ingress(self._driver("tc", "-j", "qdisc", "show"))
+        redirects = [
+            redirect
+            for port in hooked
+            for redirect in bridge.redirects(
+                port, self._driver("tc", "-j", "filter", "show", "dev", port, "ingress")
+            )
+        ]
+        return bridge.state(BRIDGE, found, netfilter, static, hooked, redirects)
+
+    def _links(self) -> Mapping[str, Link]:
+        return bridge.links(self._driver("ip", "-j", "-d", "link", "show"))
+
+    def _driver(self, *command: str) -> str:
+        return output(self.transport, self._context.in_driver(command))
+
+    def _file(self, name: str) -> str:
+        return os.path.join(str(self.state_dir), name)  # noqa: PTH118 - a path on the host
+
+    def _check_alive(self, texts: Mapping[str, str]) -> Mapping[str, linux.Task]:
+        """Each process, if it is still the one that was started."""
+        tasks = {}
+        for key, process in self._lab.processes.items():
+            stat = texts.get(f"/proc/{process.pid}/stat")
+            found = (
+                linux.task(stat, texts.get(f"/proc/{process.pid}/schedstat", "")) if stat else None
+            )
+            if found is None or found.start != process.start or found.state in "ZX":
+                raise HostError(
+                    f"{key} of lab {self._lab.config.name!r} has ended: "
+                    "run: tuner lab down, then: tuner lab up"
+                )
+            tasks[key] = found
+        return tasks
+
+    def _count(self) -> Counters:
+        """All counters, in one command."""
+        pids = [process.pid for process in self._lab.processes.values()]
+        supervisor = self._lab.supervisor
+        dev = f"/proc/{supervisor.pid if supervisor else 0}/net/dev"
+        works = {n.name: self._file(f"{n.name}.work") for n in self._plan.neighbours}
+        files: Sequence[str] = [
+            *(f"/proc/{pid}/{name}" for pid in pids for name in ("stat", "schedstat")),
+            *("/proc/stat", dev, *works.values()),
+        ]
+        started = time.monotonic()
+        texts = read_files(self.transport, files)
+        ended = time.monotonic()
+        tasks = self._check_alive(texts)
+        return Counters(
+            at=(started + ended) / 2,
+            ports=linux.interfaces(texts[dev]),
+            cpu={key: found.cpu for key, found in tasks.items()},
+            cores=linux.core_times(texts["/proc/stat"]),
+            work={name: float(texts.get(path, "0")) for name, path in works.items()},
+        )
+
+    def _sample(self, before: Counters, after: Counters) -> Sample:
+        spec = self.describe()
+        cpu = {key: after.cpu[key] - before.cpu[key] for key in after.cpu}
+        uplink = _between(before.ports[UPLINK], after.ports[UPLINK])
+        softirq = sum(after.cores[c].softirq - before.cores[c].softirq for c in spec.core_ids)
+        return Sample(
+            seconds=after.at - before.at,
+            vifs={vif: _between(before.ports[vif], after.ports[vif]) for vif in spec.vifs},
+            # towards the bridge is outward for a vif, and inward for the uplink
+            uplink=Port(inward=uplink.outward, outward=uplink.inward),
+            guest_cpu={g.name: sum(cpu[vcpu] for vcpu in g.vcpus) for g in spec.guests},
+            backend_cpu={b.name: cpu[b.name] for b in spec.backends},
+            core_busy={c: after.cores[c].busy - before.cores[c].busy for c in spec.core_ids},
+            softirq=0.0 if spec.softirq_in_tasks else softirq,
+            work={name: after.work[name] - before.work[name] for name in after.work},
+        )
+
+
+def _between(before: Port, after: Port) -> Port:
+    def less(now: Traffic, then: Traffic) -> Traffic:
+        return Traffic(
+            bytes=now.bytes - then.bytes,
+            packets=now.packets - then.packets,
+            drops=now.drops - then.drops,
+        )
+
+    return Port(
+        inward=less(after.inward, before.inward), outward=less(after.outward, before.outward)
+    )

@@ -1,0 +1,253 @@
+"""Labs made, removed and looked at.
+
+``up`` writes what it is about to make before making it and returns when traffic flows; ``down``
+takes everything away, whatever state it is in; ``status`` tells what is there. A process is only
+ever ended if its environment carries the lab's token, and through a descriptor of that very
+process, so a pid used anew is safe.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from envs.errors import HostError, Unprivileged
+from envs.host import Record
+from envs.hosts import cgroup, linux
+from envs.hosts.lab import record
+from envs.hosts.lab.config import LabConfig, checked, plan
+from envs.hosts.lab.record import Lab, Process
+
+_PATIENCE = 30.0
+"""Seconds a lab may take to start, or to go: far more than it needs on a busy machine."""
+_FLOWING = 100_000
+"""Bytes that have crossed a vif when traffic flows: more than connecting takes."""
+
+
+class LabStatus(Record, frozen=True):
+    """A lab as it is: ``up`` when it was made and all of it still runs.
+
+    ``missing`` names the processes that have ended; ``why_no_weights`` is empty where weights
+    can be set.
+    """
+
+    name: str
+    up: bool
+    config: LabConfig
+    state_dir: str
+    missing: tuple[str, ...] = ()
+    why_no_weights: str = ""
+
+
+def up(config: LabConfig) -> LabStatus:
+    """Make a lab and wait until its traffic flows.
+
+    Raises InputError for a configuration that cannot be, Unprivileged where this user may not
+    make one, HostError where one of that name exists or it does not start.
+    """
+    plan(checked(config))
+    _check_tun()
+    folder = record.directory(config.name)
+    record.create(folder, _blank(config))
+    try:
+        _start(folder)
+        _await(lambda: _flowing(folder), f"lab {config.name!r} carries no traffic")
+    except BaseException:
+        down(config.name)
+        raise
+    return _status(folder)
+
+
+def down(name: str) -> None:
+    """Remove a lab, or what is left of one. Raises HostError where there is none."""
+    folder = record.directory(name)
+    lab = record.read(folder)
+    _await(lambda: not _kill(lab.token), f"processes of lab {name!r} do not end")
+    if lab.group is not None and lab.group.exists():
+        _await(lambda: _remove_groups(lab), f"cgroups of lab {name!r} cannot be removed")
+    shutil.rmtree(folder)
+
+
+def status(name: str | None = None) -> tuple[LabStatus, ...]:
+    """The labs of this user, or the one of that name. Raises HostError where it is not there."""
+    if name is not None:
+        return (_status(record.directory(name)),)
+    root = record.root()
+    names = sorted(path.name for path in root.iterdir()) if root.exists() else []
+    return tuple(_status(root / name) for name in names if not name.startswith("."))
+
+
+def _check_tun() -> None:
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except PermissionError:
+        raise Unprivileged(
+            "/dev/net/tun may not be opened by this user: run as root, or allow it"
+        ) from None
+    except OSError as error:
+        raise HostError(
+            f"/dev/net/tun cannot be opened ({error.strerror}): load the module tun"
+        ) from None
+
+
+def _blank(config: LabConfig) -> Lab:
+    """The record of a lab of which nothing is made yet."""
+    privileged = os.geteuid() == 0 and _may_unshare_network()
+    controller = cgroup.detect() if privileged else None
+    reason = "" if controller else "this machine has no cgroup with a CPU controller"
+    if not privileged:
+        reason = "weights need root"
+    root = Path(controller.root) if controller else None
+    return Lab(
+        config=config,
+        token=record.new_token(),
+        userns=not privileged,
+        cgroup=controller,
+        enabled_cpu=bool(
+            controller and root and controller.version == 2 and not cgroup.passed_on(root)
+        ),
+        why_not=reason,
+    )
+
+
+def _may_unshare_network() -> bool:
+    """Whether this root holds CAP_SYS_ADMIN and CAP_NET_ADMIN, as one in a container may not."""
+    line = next(
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("CapEff:")
+    )
+    needed = 1 << 21 | 1 << 12
+    return int(line.split()[1], 16) & needed == needed
+
+
+def _start(folder: Path) -> None:
+    """Start the supervisor and hear from it. Raises HostError with what it complains of."""
+    lab = record.read(folder)
+    ready, tell = os.pipe()
+    environment = {
+        **os.environ,
+        record.MARKER: lab.token,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    with (folder / "log").open("wb") as log, os.fdopen(ready, "rb") as pipe:
+        try:
+            supervisor = subprocess.Popen(
+                [sys.executable, "-m", "envs.hosts.lab.supervisor", str(folder), str(tell)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(tell,),
+                env=environment,
+            )
+        finally:
+            os.close(tell)
+        if not select.select([pipe], [], [], _PATIENCE)[0]:
+            raise HostError(f"the lab did not start within {_PATIENCE:g} s: see {folder}/log")
+        complaint = pipe.read().decode().strip()
+    if complaint or not record.read(folder).processes:
+        if not complaint:
+            lines = (folder / "log").read_text().strip().splitlines() or ["no message"]
+            complaint = lines[-1]
+        supervisor.wait()
+        kind = Unprivileged if "Operation not permitted" in complaint else HostError
+        raise kind(f"the lab could not be made: {complaint}")
+    supervisor.returncode = 0  # detached: it is no child of ours to wait for
+
+
+def _flowing(folder: Path) -> bool:
+    """Whether every vif has carried some traffic. Raises HostError if a process has ended."""
+    lab = record.read(folder)
+    missing = _missing(lab)
+    if missing:
+        lines = (folder / "log").read_text().strip().splitlines() or ["no message"]
+        raise HostError(f"the lab could not be made: {missing[0]} ended: {lines[-1]}")
+    if lab.supervisor is None:
+        return False
+    ports = linux.interfaces(Path(f"/proc/{lab.supervisor.pid}/net/dev").read_text())
+    carried = [ports[guest.vif] for guest in plan(lab.config).guests]
+    return all(port.inward.bytes + port.outward.bytes > _FLOWING for port in carried)
+
+
+def _status(folder: Path) -> LabStatus:
+    lab = record.read(folder)
+    missing = _missing(lab)
+    return LabStatus(
+        name=lab.config.name,
+        up=bool(lab.processes) and not missing,
+        config=lab.config,
+        state_dir=str(folder),
+        missing=missing,
+        why_no_weights=lab.why_not,
+    )
+
+
+def _missing(lab: Lab) -> tuple[str, ...]:
+    expected = dict(lab.processes)
+    if lab.supervisor is not None:
+        expected["supervisor"] = lab.supervisor
+    return tuple(sorted(key for key, process in expected.items() if not _alive(process)))
+
+
+def _alive(process: Process) -> bool:
+    try:
+        found = linux.task(Path(f"/proc/{process.pid}/stat").read_text())
+    except OSError:
+        return False
+    return found.start == process.start and found.state not in "ZX"
+
+
+def _kill(token: str) -> bool:
+    """Send SIGKILL to every process that carries the token; whether there was one."""
+    found = False
+    for pid in _pids():
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(pid)
+            try:
+                if _carries(pid, token):
+                    found = True
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            finally:
+                os.close(descriptor)
+    return found
+
+
+def _pids() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _carries(pid: int, token: str) -> bool:
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return f"{record.MARKER}={token}".encode() in environment
+
+
+def _remove_groups(lab: Lab) -> bool:
+    """Remove the lab's cgroups; False while the kernel still counts a process in one."""
+    group = lab.group
+    if group is None or lab.cgroup is None:
+        return True
+    try:
+        for child in (path for path in group.iterdir() if path.is_dir()):
+            child.rmdir()
+        group.rmdir()
+    except OSError:
+        return False
+    if lab.enabled_cpu:
+        with contextlib.suppress(OSError):  # another lab or service needs it by now
+            (group.parent / "cgroup.subtree_control").write_text("-cpu")
+    return True
+
+
+def _await(done: Callable[[], bool], complaint: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not done():
+        if time.monotonic() > deadline:
+            raise HostError(f"{complaint} after {_PATIENCE:g} s")
+        time.sleep(0.02)

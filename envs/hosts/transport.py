@@ -1,0 +1,145 @@
+"""The one seam of a live host: commands as argument lists, here, elsewhere or from a recording.
+
+A host backend does everything through ``Transport.run``, reading ``/proc`` and writing settings
+included. So one connection serves it, and a recorded host tests it without privileges.
+Arguments are never joined into a shell line here: names of guests and interfaces are hostile
+input, and one argument stays one argument.
+"""
+
+import os
+import subprocess
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from envs.errors import CommandFailed
+from envs.host import Record
+
+NOT_FOUND = 127
+"""The return code of a command that is not installed, as in a shell."""
+
+
+class Result(Record, frozen=True):
+    """What a command did. ``out`` and ``err`` are text; bytes that are not UTF-8 are replaced."""
+
+    argv: tuple[str, ...]
+    rc: int
+    out: str = ""
+    err: str = ""
+
+
+class Transport(Protocol):
+    """Runs commands on one host."""
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+        """Run one command to its end, at most ``timeout`` seconds.
+
+        A command that fails is a Result with its return code; raises CommandFailed only where
+        there is no result: it took too long, or the host cannot be reached.
+        """
+        ...
+
+
+class LocalTransport:
+    """Runs commands on this machine, in the C locale so that their words can be parsed."""
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+        """Run one command here. See ``Transport.run``."""
+        words = tuple(argv)
+        try:
+            done = subprocess.run(
+                words,
+                input=stdin,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except FileNotFoundError:
+            return Result(argv=words, rc=NOT_FOUND, err=f"{words[0]}: command not found")
+        except subprocess.TimeoutExpired:
+            raise CommandFailed(f"{words[0]} took longer than {timeout:g} s: {words}") from None
+        out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
+        return Result(argv=words, rc=done.returncode, out=out, err=err)
+
+
+class RecordingTransport:
+    """Passes commands on to another transport and keeps every result, in order."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+        self.results: list[Result] = []
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+        """Run one command through the inner transport. See ``Transport.run``."""
+        result = self._inner.run(argv, stdin=stdin, timeout=timeout)
+        self.results.append(result)
+        return result
+
+
+class RecordedTransport:
+    """Replays results: each command gives its recorded results in order, the last one forever.
+
+    ``asked`` holds every command that was run. A command that was not recorded raises
+    CommandFailed, so a test sees at once what a backend does beyond its recording.
+    """
+
+    def __init__(self, results: Iterable[Result]) -> None:
+        self._left: dict[tuple[str, ...], deque[Result]] = {}
+        for result in results:
+            self._left.setdefault(result.argv, deque()).append(result)
+        self.asked: list[tuple[str, ...]] = []
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:  # noqa: ARG002 - a recording reads nothing and takes no time
+        """Give the next recorded result of this command. See ``Transport.run``."""
+        words = tuple(argv)
+        self.asked.append(words)
+        if words not in self._left:
+            raise CommandFailed(f"not in the recording: {words}")
+        left = self._left[words]
+        return left.popleft() if len(left) > 1 else left[0]
+
+
+def output(transport: Transport, argv: Sequence[str], *, stdin: bytes = b"") -> str:
+    """What a command that must succeed printed. Raises CommandFailed with its own complaint."""
+    result = transport.run(argv, stdin=stdin)
+    if result.rc != 0:
+        complaint = (result.err or result.out).strip().splitlines() or ["no message"]
+        raise CommandFailed(f"{' '.join(result.argv)}: {complaint[0]} (return code {result.rc})")
+    return result.out
+
+
+def read_files(
+    transport: Transport, paths: Sequence[str], *, prefix: Sequence[str] = ()
+) -> Mapping[str, str]:
+    """The text of several files in one command; those absent or empty are left out.
+
+    ``prefix`` goes before the command, to read in another namespace. ``grep`` prints each line
+    behind its file's name, and paths are matched whole, so a line's own colons do no harm.
+    """
+    if not paths:
+        return {}
+    argv = (*prefix, "grep", "-sH", "", "--", *paths)
+    result = transport.run(argv)
+    if result.rc > 1 and result.err:
+        raise CommandFailed(f"cannot read {paths[0]}: {result.err.strip().splitlines()[0]}")
+    texts: dict[str, list[str]] = {}
+    known = sorted(set(paths), key=len, reverse=True)
+    current = ""
+    for line in result.out.splitlines():
+        if not (current and line.startswith(current + ":")):
+            current = next((path for path in known if line.startswith(path + ":")), "")
+        if current:
+            texts.setdefault(current, []).append(line[len(current) + 1 :])
+    return {path: "\n".join(lines) + "\n" for path, lines in texts.items()}
+
+
+def write_file(path: str, text: str) -> tuple[str, ...]:
+    """The command that writes a line to an existing file, such as one of a cgroup."""
+    return ("sh", "-c", 'printf "%s\\n" "$2" >"$1"', "sh", path, text)
+
+
+def replace_file(path: str, text: str) -> tuple[str, ...]:
+    """The command that replaces a file as a whole: readers see the old text or the new."""
+    script = 'printf "%s\\n" "$2" >"$1.new" && mv -f -- "$1.new" "$1"'
+    return ("sh", "-c", script, "sh", path, text)
