@@ -121,7 +121,7 @@ def read_files(
         return {}
     argv = (*prefix, "grep", "-sH", "", "--", *paths)
     result = transport.run(argv)
-    if result.rc > 1 and result.err:
+    if result.rc != 0 and result.err:
         raise CommandFailed(f"cannot read {paths[0]}: {result.err.strip().splitlines()[0]}")
     texts: dict[str, list[str]] = {}
     known = sorted(set(paths), key=len, reverse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from envs import knobs
-from envs.errors import CommandFailed, HostError, NotApplied
+from envs.errors import HostError, InputError, NotApplied
 from envs.host import (
     BRIDGE_MODES,
     Backend,
@@ -104,8 +104,8 @@ class LabHost:
     def apply(self, target: Settings) -> None:
         """Set every knob that differs, and read all of them back.
 
-        Raises IllegalSetting before anything is touched. Where a command fails, what was changed
-        is put back before CommandFailed is raised; NotApplied names a value that did not take.
+        Raises IllegalSetting before anything is touched. Where a command fails (CommandFailed) or
+        a value did not take (NotApplied), what was changed is put back first.
         """
         state = self._read()
         knobs.check(self.describe(), target, settings(self._context, state))
@@ -123,7 +123,10 @@ class LabHost:
 
     def restore(self, snapshot: bytes) -> None:
         """Put everything back as a snapshot found it; does nothing where it already is."""
-        self._go(self._read(), from_json(snapshot, LabState))
+        now, then = self._read(), from_json(snapshot, LabState)
+        if then.affinity.keys() != now.affinity.keys() or then.weight.keys() != now.weight.keys():
+            raise InputError(f"the snapshot is not of lab {self._lab.config.name!r}")
+        self._go(now, then)
 
     def close(self) -> None:
         """Nothing is held: every command is a connection of its own."""
@@ -133,10 +136,10 @@ class LabHost:
             for change in changes(self._context, before, after):
                 for command in change.do:
                     output(self.transport, command)
-        except CommandFailed:
+            self._verify(after)
+        except HostError:
             self._undo(before)
             raise
-        self._verify(after)
 
     def _undo(self, before: LabState) -> None:
         """Put back as much as can be: one more failure must not keep the rest from it."""
@@ -151,7 +154,7 @@ class LabHost:
                 first = left[0]
                 raise NotApplied(
                     f"{first.knob} of {first.subject!r} is {first.before!r} and did not take "
-                    f"{first.after!r}: run: tuner rollback"
+                    f"{first.after!r}: everything was put back"
                 )
             time.sleep(0.005)
 

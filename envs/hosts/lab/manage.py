@@ -67,11 +67,17 @@ def up(config: LabConfig) -> LabStatus:
 def down(name: str) -> None:
     """Remove a lab, or what is left of one. Raises HostError where there is none."""
     folder = record.directory(name)
-    lab = record.read(folder)
+    if (folder / "lab.json").exists() or not folder.exists():
+        _remove(record.read(folder))
+    shutil.rmtree(folder)
+
+
+def _remove(lab: Lab) -> None:
+    """End a lab's processes, with which its namespaces and taps go, and remove its cgroups."""
+    name = lab.config.name
     _await(lambda: not _kill(lab.token), f"processes of lab {name!r} do not end")
     if lab.group is not None and lab.group.exists():
         _await(lambda: _remove_groups(lab), f"cgroups of lab {name!r} cannot be removed")
-    shutil.rmtree(folder)
 
 
 def status(name: str | None = None) -> tuple[LabStatus, ...]:
@@ -79,8 +85,7 @@ def status(name: str | None = None) -> tuple[LabStatus, ...]:
     if name is not None:
         return (_status(record.directory(name)),)
     root = record.root()
-    names = sorted(path.name for path in root.iterdir()) if root.exists() else []
-    return tuple(_status(root / name) for name in names if not name.startswith("."))
+    return tuple(_status(path.parent) for path in sorted(root.glob("*/lab.json")))
 
 
 def _check_tun() -> None:
@@ -138,7 +143,7 @@ def _start(folder: Path) -> None:
     }
     with (folder / "log").open("wb") as log, os.fdopen(ready, "rb") as pipe:
         try:
-            supervisor = subprocess.Popen(
+            subprocess.run(  # it detaches itself at once
                 [sys.executable, "-m", "envs.hosts.lab.supervisor", str(folder), str(tell)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -146,6 +151,7 @@ def _start(folder: Path) -> None:
                 start_new_session=True,
                 pass_fds=(tell,),
                 env=environment,
+                check=True,
             )
         finally:
             os.close(tell)
@@ -156,10 +162,8 @@ def _start(folder: Path) -> None:
         if not complaint:
             lines = (folder / "log").read_text().strip().splitlines() or ["no message"]
             complaint = lines[-1]
-        supervisor.wait()
         kind = Unprivileged if "Operation not permitted" in complaint else HostError
         raise kind(f"the lab could not be made: {complaint}")
-    supervisor.returncode = 0  # detached: it is no child of ours to wait for
 
 
 def _flowing(folder: Path) -> bool:

@@ -1,9 +1,9 @@
 """What is known of a lab that exists: the file ``lab.json`` in its state directory.
 
-The directory appears with the file in it, before anything else of the lab is made, and goes last.
-So whatever happens in between, ``lab.json`` names what there may be to take away: processes carry
-the lab's token in their environment, cgroups have the recorded path, and namespaces and taps end
-with the processes that hold them.
+The directory is made first, then the file, then the rest of the lab, and they go in the opposite
+order. So whatever happens in between, ``lab.json`` names what there may be to take away: processes
+carry the lab's token in their environment, cgroups have the recorded path, and namespaces and taps
+end with the processes that hold them. A directory without the file is all there is of its lab.
 """
 
 import os
@@ -92,19 +92,15 @@ def read(folder: Path) -> Lab:
 
 
 def create(folder: Path, lab: Lab) -> None:
-    """Make a state directory with ``lab.json`` in it, at once. Raises HostError if it exists."""
+    """Make a state directory with ``lab.json`` in it. Raises HostError if it exists already."""
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = folder.parent / f".{folder.name}.{lab.token}"
-    fresh.mkdir(mode=0o700)
-    write(fresh, lab)
     try:
-        fresh.rename(folder)
-    except OSError:
-        (fresh / "lab.json").unlink()
-        fresh.rmdir()
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
         raise HostError(
-            f"a lab {folder.name!r} is up already, or was left over: run: tuner lab down"
+            f"lab {folder.name!r} is up already, or was left over: run: tuner lab down"
         ) from None
+    write(folder, lab)
 
 
 def write(folder: Path, lab: Lab) -> None:

@@ -227,7 +227,7 @@ def _duties(context: Context, before: LabState, after: LabState) -> Iterator[Cha
 
 def _orders(context: Context, orders: Duties) -> tuple[Command, ...]:
     pids = [context.pid(guest.backend) for guest in context.plan.guests]
-    return (replace_file(context.duties_file, _json(orders)), ("kill", "-HUP", "--", *pids))
+    return (replace_file(context.duties_file, _json(orders)), ("kill", "-HUP", *pids))
 
 
 def _told(orders: Duties) -> str:

@@ -33,6 +33,8 @@ _OUTSIDE_BOOST = 8
 
 def main(folder: Path, ready: int) -> None:
     """Make the lab of a state directory and hold it until this process is killed."""
+    if os.fork():
+        os._exit(0)  # whoever started us waits for this process, and the lab outlives it
     os.set_inheritable(ready, False)  # or its reader would wait for our children as well
     lab = record.read(folder)
     try:
@@ -120,7 +122,8 @@ def _start(folder: Path, lab: Lab, names: Plan, network: Network) -> Mapping[str
     start(UPLINK, OUTSIDE, home, words, (near, far))
     for peer in names.peers:
         ways = [f"{address}:{port}" for address, port in (peer.listen, *peer.connect)]
-        start(peer.key, peer.guest, network.spaces[peer.guest], ("traffic.py", *ways), ())
+        words = ("traffic.py", "outside" if peer.guest == OUTSIDE else "guest", *ways)
+        start(peer.key, peer.guest, network.spaces[peer.guest], words, ())
     for neighbour in names.neighbours:
         words = ("busy.py", str(folder / f"{neighbour.name}.work"))
         start(neighbour.vcpu, neighbour.name, home, words, ())

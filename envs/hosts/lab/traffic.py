@@ -2,21 +2,24 @@
 
 Run as a script with the standard library alone, inside its network namespace:
 
-    traffic.py LISTEN [CONNECT ...]        each ADDRESS:PORT
+    traffic.py guest|outside LISTEN [CONNECT ...]        each ADDRESS:PORT
 
 It receives whatever arrives at LISTEN and sends without end to every CONNECT. A flow that breaks,
-because its peer or the path was restarted, is begun again.
+because its peer or the path was restarted, is begun again. A guest copies what it sends and
+receives, as an application does. The outside stands for another machine but has to share our
+cores, so it is made as cheap as it can be: it sends pages without copying them, and discards
+what it receives unread.
 """
 
 import contextlib
+import os
 import selectors
 import socket
 import sys
 import time
 
-SEND = bytes(256 * 1024)
-"""One send: larger than any TSO frame, so the stack always has a whole one to build."""
-BUFFER = 256 * 1024
+SIZE = 256 * 1024
+"""One send or receive: larger than any TSO frame, so the stack always has a whole one to build."""
 TURN = 4
 """Sends or receives of one flow before the next has its turn."""
 RETRY = 0.2
@@ -28,12 +31,16 @@ Address = tuple[str, int]
 class Flows:
     """All flows of one process, in one loop."""
 
-    def __init__(self, listen: Address, connect: list[Address]) -> None:
+    def __init__(self, listen: Address, connect: list[Address], *, outside: bool) -> None:
         self._selector = selectors.DefaultSelector()
         self._listener = socket.create_server(listen, backlog=64)
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._buffer = bytearray(BUFFER)
+        self._buffer = bytearray(SIZE)
+        self._flags = socket.MSG_TRUNC if outside else 0  # tcp(7): discard, do not copy
+        self._pages = os.memfd_create("pages") if outside else None
+        if self._pages is not None:
+            os.write(self._pages, self._buffer)
         self._due: list[tuple[float, Address]] = [(0.0, address) for address in connect]
 
     def run(self) -> None:
@@ -70,7 +77,10 @@ class Flows:
     def _send(self, sock: socket.socket, address: Address) -> None:
         try:
             for _ in range(TURN):
-                sock.send(SEND)
+                if self._pages is None:
+                    sock.send(self._buffer)
+                else:
+                    os.sendfile(sock.fileno(), self._pages, 0, SIZE)
         except BlockingIOError:
             pass
         except OSError:
@@ -80,7 +90,7 @@ class Flows:
     def _receive(self, sock: socket.socket) -> None:
         try:
             for _ in range(TURN):
-                if not sock.recv_into(self._buffer):
+                if not sock.recv_into(self._buffer, SIZE, self._flags):
                     self._drop(sock)
                     return
         except BlockingIOError:
@@ -100,4 +110,5 @@ def address(text: str) -> Address:
 
 
 if __name__ == "__main__":
-    Flows(address(sys.argv[1]), [address(text) for text in sys.argv[2:]]).run()
+    ends = [address(text) for text in sys.argv[2:]]
+    Flows(ends[0], ends[1:], outside=sys.argv[1] == "outside").run()
