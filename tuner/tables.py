@@ -15,7 +15,7 @@ from tuner.tune import Tried
 
 def diff_table(rows: Sequence[Difference]) -> Table:
     """What a setting changes, part by part."""
-    table = _table("knob", "of", "as found", "changed to")
+    table = plain_table("knob", "of", "as found", "changed to")
     for row in rows:
         table.add_row(row.knob, escape(row.subject), row.before, f"[bold]{row.after}")
     return table
@@ -23,7 +23,7 @@ def diff_table(rows: Sequence[Difference]) -> Table:
 
 def host_table(spec: HostSpec, settings: Settings) -> Table:
     """The host and its knobs as they are."""
-    table = _table("domain", "role", "weight", "cores", "vifs (TX queue)")
+    table = plain_table("domain", "role", "weight", "cores", "vifs (TX queue)")
     driver = ", ".join(
         f"{backend.name} on {core_list(settings.placement[backend.name])}"
         for backend in spec.backends
@@ -45,7 +45,7 @@ def host_table(spec: HostSpec, settings: Settings) -> Table:
 
 def sample_table(spec: HostSpec, settings: Settings, sample: Sample) -> Table:
     """One sample: the totals, then each guest and backend."""
-    table = _table("", "Gb/s", "cores", "Gb/s per core", "drops", numbers=4)
+    table = plain_table("", "Gb/s", "cores", "Gb/s per core", "drops", numbers=4)
     total, used = bandwidth(sample), cores_used(spec, settings, sample)
     table.add_row(
         "host",
@@ -69,7 +69,7 @@ def sample_table(spec: HostSpec, settings: Settings, sample: Sample) -> Table:
 
 def verdict_table(rows: Sequence[tuple[str, Verdict]]) -> Table:
     """Bandwidth, cores, their ratio and the guards of several verdicts."""
-    table = _table("", "Gb/s", "cores", "Gb/s per core", "guards", numbers=3)
+    table = plain_table("", "Gb/s", "cores", "Gb/s per core", "guards", numbers=3)
     for name, verdict in rows:
         table.add_row(
             escape(name),
@@ -83,7 +83,9 @@ def verdict_table(rows: Sequence[tuple[str, Verdict]]) -> Table:
 
 def trial_table(trials: Sequence[Tried]) -> Table:
     """Each setting tried, what was measured next to the host as found, and the outcome."""
-    table = _table("try", "Gb/s", "cores", "Gb/s per core", "to as found", "outcome", numbers=4)
+    table = plain_table(
+        "try", "Gb/s", "cores", "Gb/s per core", "to as found", "outcome", numbers=4
+    )
     for number, tried in enumerate(trials, 1):
         verdict, judgement = tried.judgement.after, tried.judgement
         table.add_row(
@@ -97,7 +99,7 @@ def trial_table(trials: Sequence[Tried]) -> Table:
     return table
 
 
-def _table(*columns: str, numbers: int = 0) -> Table:
+def plain_table(*columns: str, numbers: int = 0) -> Table:
     """A table whose columns 1 to ``numbers`` hold numbers."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, column in enumerate(columns):

@@ -46,7 +46,7 @@ def command(
         state.held(host) as journal,
         transaction(host, journal, f"apply {chosen.name}") as trial,
     ):
-        budget = options.budget_of(trial.spec, tries=tries, pairs=pairs, seconds=seconds)
+        budget = options.budget_of(trial.spec.kind, tries=tries, pairs=pairs, seconds=seconds)
         with output.progress(budget.measurements, f"{uri}, {chosen.name}") as step:
             tuning = tune(trial, chosen, budget, rules, step)
         if tuning.best is not None:

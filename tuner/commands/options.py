@@ -12,7 +12,7 @@ from agents import registry
 from agents.policy import Policy
 from envs.errors import InputError
 from envs.history import History
-from envs.host import Host, HostSpec, Settings
+from envs.host import Host, Settings
 from envs.hosts.locate import open_host
 from envs.reward import Guards
 from tuner.settings import PartialSettings, read
@@ -75,10 +75,10 @@ def policy_of(name: str, setting: Path | None) -> Policy:
 
 
 def budget_of(
-    spec: HostSpec, *, tries: int = 1, pairs: int | None = None, seconds: float | None = None
+    kind: str, *, tries: int = 1, pairs: int | None = None, seconds: float | None = None
 ) -> Budget:
     """The budget that the options ask for; a simulated host has no noise and starts settled."""
-    if spec.kind == "sim":
+    if kind == "sim":
         return Budget(tries=tries, pairs=pairs or 2, seconds=seconds or 0.5, settle=0.0)
     return Budget(tries=tries, pairs=pairs or 4, seconds=seconds or 2.0, settle=SETTLE)
 

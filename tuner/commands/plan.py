@@ -63,7 +63,7 @@ def command(
                 output.say("undid what an earlier tuner that was killed had left")
             noted.check()
         spec, found = host.describe(), host.settings()
-        budget = options.budget_of(spec, seconds=seconds)
+        budget = options.budget_of(spec.kind, seconds=seconds)
         with output.progress(1, uri) as step:
             step("the host as found")
             sample = host.measure(budget.seconds)

@@ -58,7 +58,7 @@ def command(
     spec, stock = host.describe(), host.settings()
     settings = stock if setting is None else read(setting).over(stock)
     check(spec, settings, stock)
-    length = options.budget_of(spec, seconds=seconds).seconds
+    length = options.budget_of(spec.kind, seconds=seconds).seconds
     with output.progress(2, name) as step:
         step("as it is")
         before = host.measure(length)

@@ -1,0 +1,116 @@
+"""``tuner compare``: policies on the same hosts with the same number of measurements."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from agents import registry
+from envs import scenario
+from envs.errors import InputError
+from envs.reward import Guards
+from tuner import report, state
+from tuner.commands import options
+from tuner.compare import STOCK, Results, compare_live, compare_simulated
+from tuner.console import Output
+from tuner.transaction import transaction
+from tuner.tune import Budget, Step
+
+
+@click.command("compare")
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME",
+    help="A simulated host; may be repeated. [default: all that come with it]",
+)
+@click.option("--host", "uri", metavar="URI", help="A live host instead: lab:")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    help="A policy, or the folder of an agent; may be repeated. [default: all]",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Loads of each simulated host, or rounds of measuring on a live one.",
+)
+@options.tries_option
+@options.seconds_option
+@options.guard_option
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write JSON, CSV and pictures here.",
+)
+@options.json_option
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    scenarios: tuple[str, ...],
+    uri: str | None,
+    policies: tuple[str, ...],
+    runs: int,
+    tries: int,
+    seconds: float | None,
+    guards: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare policies on the same hosts with the same measurements.
+
+    Each policy may try the same number of settings and keeps the best it measured. What each kept
+    is measured again, next to the host as found. A live host is as found again in the end.
+    """
+    if scenarios and uri:
+        raise InputError("choose one of --scenario and --host")
+    output, rules = Output(as_json=as_json), options.guards_of(guards)
+    draw = _pictures() if out is not None else None
+    names = tuple(dict.fromkeys([STOCK, *(policies or registry.names())]))
+    budget = options.budget_of("live" if uri else "sim", tries=tries, seconds=seconds)
+    scenarios = scenarios or (() if uri else scenario.names())
+    most = _most_measurements(len(names), len(scenarios), runs, tries, live=bool(uri))
+    with output.progress(most, "compare") as step:
+        if uri:
+            results = _on_live_host(uri, names, runs, budget, rules, step)
+        else:
+            results = compare_simulated(scenarios, range(runs), names, budget, rules, step)
+    made = report.comparison(results, budget, rules)
+    for table in report.comparison_table(made.rows):
+        output.show(table, "")
+    if out is not None and draw is not None:
+        for path in (*report.save(made, out), *draw(made, out)):
+            output.say(f"wrote {path}")
+    output.emit(made)
+
+
+def _pictures() -> Callable[[report.Comparison, Path], tuple[Path, ...]]:
+    """What draws the pictures, asked for before anything is measured: it may be missing."""
+    try:
+        from tuner import plots  # noqa: PLC0415 - only pictures need matplotlib
+    except ImportError as error:
+        raise InputError("--out needs matplotlib: pip install 'viotune[plot]'") from error
+    return plots.save
+
+
+def _on_live_host(
+    uri: str, names: Sequence[str], runs: int, budget: Budget, rules: Guards, step: Step
+) -> Results:
+    policies = [registry.get(name) for name in names]
+    with (
+        options.opened(uri) as host,
+        state.held(host) as journal,
+        transaction(host, journal, "compare") as trial,
+    ):
+        return compare_live(trial, policies, budget, runs, rules, step)
+
+
+def _most_measurements(policies: int, hosts: int, runs: int, tries: int, *, live: bool) -> int:
+    """The most measurements there can be: a policy may stop early, or keep what another kept."""
+    if live:
+        return 1 + 2 * policies * tries + runs * policies
+    return hosts * runs * (1 + policies * tries + policies)

@@ -1,0 +1,224 @@
+"""Policies compared on the same hosts with the same number of measurements.
+
+Every policy may try the same number of settings and keeps the best it measured whose guards held,
+else the host as found. What each kept is then measured again, so that nobody is rewarded for a
+lucky measurement: a simulated host under a load that was not seen while choosing; a live host in
+rounds, all settings once each in random order, so that a drift hits all alike. Ratios are always
+to the host as found, measured under the same load or in the same round.
+"""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Protocol
+
+from agents import registry
+from agents.policy import Policy, measured
+from envs.history import History, Trial
+from envs.host import Host, HostSpec, Record, Sample, Settings, to_json
+from envs.hosts.locate import open_host
+from envs.reward import Guards, Verdict, judge
+from tuner.transaction import Transaction
+from tuner.tune import Budget, Step, settled
+
+STOCK = "stock"
+UNSEEN = 1_000_000
+"""Added to the seed of a simulated host for the load under which what was kept is measured."""
+
+
+class Score(Record, frozen=True):
+    """What the setting that a policy kept was worth on one host, once.
+
+    ``run`` is the seed of a simulated host or the round on a live one. ``ratio`` is bandwidth per
+    core to the host as found in the same run, ``broken`` the guards missed in it.
+    """
+
+    host: str
+    policy: str
+    run: int
+    bandwidth: float
+    cores: float
+    per_core: float
+    ratio: float
+    broken: tuple[str, ...]
+
+
+class Dot(Record, frozen=True):
+    """One setting measured while choosing: Gb/s, cores, and whether its guards held."""
+
+    host: str
+    policy: str
+    bandwidth: float
+    cores: float
+    holds: bool
+
+
+class Results(Record, frozen=True):
+    """All that was measured."""
+
+    scores: tuple[Score, ...]
+    dots: tuple[Dot, ...]
+
+
+class Bench(Protocol):
+    """A host to measure settings on, each next to the host as found."""
+
+    spec: HostSpec
+    found: Settings
+
+    def baseline(self) -> Sample:
+        """The host as found, to be compared with what is measured next."""
+        ...
+
+    def under(self, settings: Settings) -> Sample:
+        """The host under ``settings``."""
+        ...
+
+
+class SimBench:
+    """A simulated host: its samples repeat exactly, so the host as found is measured once."""
+
+    def __init__(self, host: Host, seconds: float, step: Step) -> None:
+        self.spec, self.found = host.describe(), host.settings()
+        self._host, self._seconds, self._step = host, seconds, step
+        self._baseline: Sample | None = None
+
+    def baseline(self) -> Sample:
+        """See ``Bench.baseline``."""
+        if self._baseline is None:
+            self._baseline = self.under(self.found)
+        return self._baseline
+
+    def under(self, settings: Settings) -> Sample:
+        """See ``Bench.under``."""
+        self._step(self.spec.uri)
+        self._host.apply(settings)
+        return self._host.measure(self._seconds)
+
+
+class LiveBench:
+    """A live host, held in a transaction that undoes everything in the end."""
+
+    def __init__(self, trial: Transaction, budget: Budget, step: Step) -> None:
+        self.spec, self.found = trial.spec, trial.found
+        self._trial, self._budget, self._step = trial, budget, step
+
+    def baseline(self) -> Sample:
+        """See ``Bench.baseline``."""
+        return self.under(self.found)
+
+    def under(self, settings: Settings) -> Sample:
+        """See ``Bench.under``."""
+        self._step(self.spec.uri)
+        return settled(self._trial, settings, self._budget)
+
+
+def search(
+    bench: Bench, policy: Policy, tries: int, guards: Guards
+) -> tuple[Settings, tuple[Verdict, ...]]:
+    """The best setting that ``policy`` finds within ``tries``, and what it measured."""
+    history = History(
+        spec=bench.spec,
+        baseline=bench.found,
+        baseline_sample=bench.baseline(),
+        guards=guards,
+    )
+    while len(history.trials) < tries:
+        settings = policy.propose(history)
+        if settings is None or measured(history, settings):
+            break
+        before, after = bench.baseline(), bench.under(settings)
+        verdict = judge(bench.spec, settings, after, bench.found, before, guards)
+        history = history.with_trial(Trial(settings=settings, sample=after, verdict=verdict))
+    return history.start, tuple(trial.verdict for trial in history.trials)
+
+
+def compare_simulated(
+    names: Sequence[str],
+    seeds: Sequence[int],
+    policies: Sequence[str],
+    budget: Budget,
+    guards: Guards,
+    step: Step,
+) -> Results:
+    """Compare on simulated hosts: each policy chooses under one load and is scored under another.
+
+    Raises InputError for an unknown scenario or policy before anything is measured.
+    """
+    chosen = {seed: [registry.get(name, seed) for name in policies] for seed in seeds}
+    hosts = {(name, seed): open_host(f"sim:{name}?seed={seed}") for name in names for seed in seeds}
+    scores: list[Score] = []
+    dots: list[Dot] = []
+    for (name, seed), host in hosts.items():
+        seen = SimBench(host, budget.seconds, step)
+        unseen = SimBench(open_host(f"sim:{name}?seed={seed + UNSEEN}"), budget.seconds, step)
+        kept: dict[str, Settings] = {}
+        for policy in chosen[seed]:
+            kept[policy.name], verdicts = search(seen, policy, budget.tries, guards)
+            dots += [_dot(name, policy.name, verdict) for verdict in verdicts]
+        scores += _score(unseen, name, seed, kept, guards)
+    return Results(scores=tuple(scores), dots=tuple(dots))
+
+
+def compare_live(
+    trial: Transaction,
+    policies: Sequence[Policy],
+    budget: Budget,
+    rounds: int,
+    guards: Guards,
+    step: Step,
+) -> Results:
+    """Compare on a held live host, which is as found again when its transaction ends."""
+    bench, name = LiveBench(trial, budget, step), trial.spec.uri
+    kept: dict[str, Settings] = {}
+    dots: list[Dot] = []
+    for policy in policies:
+        kept[policy.name], verdicts = search(bench, policy, budget.tries, guards)
+        dots += [_dot(name, policy.name, verdict) for verdict in verdicts]
+    order = Random(0)  # noqa: S311 - an order to measure in, not a secret
+    scores: list[Score] = []
+    for number in range(rounds):
+        shuffled = dict(order.sample(list(kept.items()), len(kept)))
+        scores += _score(bench, name, number, shuffled, guards)
+    return Results(scores=tuple(scores), dots=tuple(dots))
+
+
+def _score(
+    bench: Bench, host: str, run: int, kept: Mapping[str, Settings], guards: Guards
+) -> list[Score]:
+    """Measure what each policy kept, each setting once however many kept it.
+
+    The host as found is measured amid the others, not before them, so that it is no less hit by
+    a drift.
+    """
+    order: dict[bytes, Settings] = {to_json(settings): settings for settings in kept.values()}
+    order.setdefault(to_json(bench.found), bench.found)
+    samples = {key: bench.under(settings) for key, settings in order.items()}
+    before = samples[to_json(bench.found)]
+    stock = judge(bench.spec, bench.found, before, bench.found, before, guards)
+    scores = []
+    for policy, settings in kept.items():
+        after = samples[to_json(settings)]
+        verdict = judge(bench.spec, settings, after, bench.found, before, guards)
+        scores.append(
+            Score(
+                host=host,
+                policy=policy,
+                run=run,
+                bandwidth=verdict.bandwidth,
+                cores=verdict.cores,
+                per_core=verdict.per_core,
+                ratio=verdict.per_core / stock.per_core,
+                broken=verdict.broken,
+            )
+        )
+    return scores
+
+
+def _dot(host: str, policy: str, verdict: Verdict) -> Dot:
+    return Dot(
+        host=host,
+        policy=policy,
+        bandwidth=verdict.bandwidth,
+        cores=verdict.cores,
+        holds=verdict.holds,
+    )

@@ -1,0 +1,178 @@
+"""What a comparison says: one row for each policy and host, and the files it leaves.
+
+``comparison.json`` holds everything and how it was made, ``scores.csv`` one line for each score.
+"""
+
+import csv
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+from rich.markup import escape
+from rich.table import Table
+
+from envs.errors import InputError
+from envs.host import Record
+from envs.reward import Guards
+from tuner.compare import Dot, Results, Score
+from tuner.judge import Interval
+from tuner.statistics import mean_ratio
+from tuner.tables import plain_table
+from tuner.tune import Budget
+
+ALL_HOSTS = "all hosts"
+PACKAGES = ("viotune", "numpy", "numba", "scipy", "gymnasium", "torch")
+
+
+class Row(Record, frozen=True):
+    """A policy on a host: means over the runs, and its ratio to the host as found.
+
+    ``broken`` names each guard that was missed with the number of runs in which it was.
+    """
+
+    host: str
+    policy: str
+    runs: int
+    bandwidth: float
+    cores: float
+    per_core: float
+    ratio: Interval
+    broken: dict[str, int]
+
+
+class Provenance(Record, frozen=True):
+    """How a comparison was made."""
+
+    command: str
+    date: str
+    python: str
+    machine: str
+    versions: dict[str, str]
+    runs: tuple[int, ...]
+    budget: Budget
+    guards: Guards
+
+
+class Comparison(Record, frozen=True):
+    """A comparison as it is stored."""
+
+    provenance: Provenance
+    rows: tuple[Row, ...]
+    scores: tuple[Score, ...]
+    dots: tuple[Dot, ...]
+
+
+def comparison(results: Results, budget: Budget, guards: Guards) -> Comparison:
+    """Results with their summary and how they were made."""
+    return Comparison(
+        provenance=Provenance(
+            command=shlex.join(["tuner", *sys.argv[1:]]),
+            date=datetime.now(UTC).isoformat("T", "seconds"),
+            python=platform.python_version(),
+            machine=f"{platform.system()} {platform.release()} {platform.machine()}",
+            versions=dict(_versions()),
+            runs=tuple(sorted({score.run for score in results.scores})),
+            budget=budget,
+            guards=guards,
+        ),
+        rows=summary(results.scores),
+        scores=results.scores,
+        dots=results.dots,
+    )
+
+
+def summary(scores: Sequence[Score]) -> tuple[Row, ...]:
+    """A row for each host and policy, and for each policy over all hosts if there are several."""
+    hosts = list(dict.fromkeys(score.host for score in scores))
+    policies = list(dict.fromkeys(score.policy for score in scores))
+    rows = [
+        _row(host, policy, [[s for s in scores if s.host == host and s.policy == policy]])
+        for host in hosts
+        for policy in policies
+    ]
+    if len(hosts) > 1:
+        rows += [
+            _row(
+                ALL_HOSTS,
+                policy,
+                [[s for s in scores if s.host == host and s.policy == policy] for host in hosts],
+            )
+            for policy in policies
+        ]
+    return tuple(rows)
+
+
+def comparison_table(rows: Sequence[Row]) -> list[Table]:
+    """A table for each host: the policies, best ratio to the host as found first."""
+    tables = []
+    for host in dict.fromkeys(row.host for row in rows):
+        table = plain_table(
+            "policy", "Gb/s", "cores", "Gb/s per core", "to stock", "95 %", numbers=5
+        )
+        table.add_column("guards missed (runs)")
+        table.title, table.title_justify, table.title_style = escape(host), "left", "bold"
+        here = [row for row in rows if row.host == host]
+        for row in sorted(here, key=lambda row: -row.ratio.mean):
+            low, high = row.ratio.low, row.ratio.high
+            known = low is not None and high is not None
+            table.add_row(
+                escape(row.policy),
+                f"{row.bandwidth:.2f}",
+                f"{row.cores:.2f}",
+                f"{row.per_core:.2f}",
+                f"{row.ratio.mean:.2f}x",
+                f"{low:.2f} to {high:.2f}" if known else "",
+                escape(", ".join(f"{name} ({n} of {row.runs})" for name, n in row.broken.items())),
+            )
+        tables.append(table)
+    return tables
+
+
+def save(made: Comparison, folder: Path) -> tuple[Path, ...]:
+    """Write the comparison's data into ``folder``; the files written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        document = folder / "comparison.json"
+        document.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
+        table = folder / "scores.csv"
+        with table.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(Score.__struct_fields__)
+            for score in made.scores:
+                row = msgspec.structs.asdict(score)
+                writer.writerow([*list(row.values())[:-1], "; ".join(score.broken)])
+    except OSError as error:
+        raise InputError(f"cannot write into {folder}: {error.strerror}") from error
+    return document, table
+
+
+def _row(host: str, policy: str, groups: Sequence[Sequence[Score]]) -> Row:
+    scores = [score for group in groups for score in group]
+    broken: dict[str, int] = {}
+    for name in (name for score in scores for name in score.broken):
+        broken[name] = broken.get(name, 0) + 1
+    return Row(
+        host=host,
+        policy=policy,
+        runs=len(scores),
+        bandwidth=sum(score.bandwidth for score in scores) / len(scores),
+        cores=sum(score.cores for score in scores) / len(scores),
+        per_core=sum(score.per_core for score in scores) / len(scores),
+        ratio=mean_ratio([[score.ratio for score in group] for group in groups]),
+        broken=broken,
+    )
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:
+            continue
+    return found
