@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from agents import artifact
 from agents.heuristics import HEURISTICS
+from agents.learned import AgentPolicy
 from agents.policy import Policy
 from agents.search import RandomSearch
 from envs.errors import InputError
@@ -31,7 +33,7 @@ def get(name: str, seed: int = 0) -> Policy:
     if name != "agent" and not folder.exists():
         known = ", ".join(names())
         raise InputError(f"no policy {name!r}: use one of {known}, or the folder of an agent")
-    raise InputError(f"{folder}: trained agents are not supported yet")
+    return AgentPolicy(agent=artifact.load(folder), seed=seed, name=name)
 
 
 def policies(seed: int = 0) -> tuple[Policy, ...]:

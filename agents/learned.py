@@ -1,0 +1,58 @@
+"""A trained agent as a policy."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agents.artifact import Agent
+from agents.policy import History, measured
+from agents.scorer import Scorer
+from envs.decision import Decision
+from envs.encoding import Encoder
+from envs.host import Settings
+
+ATTEMPTS = 16
+"""How often the agent is asked for another setting than those already measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPolicy:
+    """Makes every choice by the agent's scores.
+
+    The best-scored setting is proposed first; where that has been measured, settings are drawn
+    with the chances that the scores give, from ``seed``.
+    """
+
+    agent: Agent
+    seed: int = 0
+    name: str = "agent"
+    scorer: Scorer = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Prepare the network."""
+        object.__setattr__(self, "scorer", Scorer(self.agent.weights))
+
+    def propose(self, history: History) -> Settings | None:
+        """The agent's next setting; None where it has no new one, or its scores are not finite."""
+        encoder = Encoder(history.spec, history.baseline)
+        rng = np.random.default_rng((self.seed, len(history.trials)))
+        for attempt in range(ATTEMPTS):
+            settings = self._decide(encoder, history, rng if attempt else None)
+            if settings is None or not measured(history, settings):
+                return settings
+        return None
+
+    def _decide(
+        self, encoder: Encoder, history: History, rng: np.random.Generator | None
+    ) -> Settings | None:
+        """One decision: the best value at every choice, or a drawn one where ``rng`` is given."""
+        facts = encoder.facts(history)
+        decision = Decision.start(history.spec, history.baseline, history.start)
+        while decision.choice:
+            logits = self.scorer.logits(encoder.encode(facts, decision)).astype(float)
+            if not np.isfinite(logits).all():
+                return None
+            if rng is not None:
+                logits = logits + rng.gumbel(size=len(logits))  # the maximum is a fair draw
+            decision = decision.take(int(np.argmax(logits)))
+        return decision.settings

@@ -1,0 +1,104 @@
+"""An agent's folder: what is saved is loaded, and what is wrong with one is said in a line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from safetensors.numpy import save as render
+
+from agents import artifact
+from agents.artifact import ABOUT, WEIGHTS, About, Agent
+from agents.scorer import Layout
+from envs.encoding import SCHEMA
+from envs.errors import AgentError
+
+LAYOUT = Layout(width=8, embed=4)
+
+
+def agent() -> Agent:
+    rng = np.random.default_rng(0)
+    weights = {
+        name: rng.normal(size=shape).astype(np.float32) for name, shape in LAYOUT.shapes.items()
+    }
+    weights = {name: np.asarray(value, np.float32) for name, value in weights.items()}
+    about = About(schema=SCHEMA, layout=LAYOUT, training={"seed": 1}, scores={"gain": 0.5})
+    return Agent(about=about, weights=weights)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    artifact.save(agent(), tmp_path / "agent")
+    return tmp_path / "agent"
+
+
+def test_what_is_saved_is_loaded(folder: Path) -> None:
+    loaded = artifact.load(folder)
+    assert loaded.about == agent().about
+    for name, value in agent().weights.items():
+        assert np.array_equal(loaded.weights[name], value)
+
+
+def _write_weights(change: Callable[[dict], object]) -> Callable[[Path], None]:
+    def act(folder: Path) -> None:
+        weights = dict(agent().weights)
+        change(weights)
+        (folder / WEIGHTS).write_bytes(render(weights))
+
+    return act
+
+
+def _write_about(**changes: object) -> Callable[[Path], None]:
+    def act(folder: Path) -> None:
+        about = msgspec.json.encode(replace(agent().about, **changes))
+        (folder / ABOUT).write_bytes(about)
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("harm", "culprit", "reason"),
+    [
+        (lambda f: (f / WEIGHTS).unlink(), WEIGHTS, "cannot be read"),
+        (lambda f: (f / ABOUT).unlink(), ABOUT, "cannot be read"),
+        (lambda f: (f / ABOUT).write_text("{"), ABOUT, "damaged"),
+        (lambda f: (f / ABOUT).write_text('{"schema": 1, "x": 2}'), ABOUT, "damaged"),
+        (lambda f: (f / WEIGHTS).write_bytes(b"\x80\x04junk"), WEIGHTS, "damaged"),
+        (lambda f: (f / WEIGHTS).write_bytes(b""), WEIGHTS, "damaged"),
+        (
+            lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-9]),
+            WEIGHTS,
+            "damaged",
+        ),
+        (
+            lambda f: (f / WEIGHTS).write_bytes(bytes(artifact.MAX_BYTES + 1)),
+            WEIGHTS,
+            "too many",
+        ),
+        (_write_about(schema=SCHEMA + 1), ABOUT, "train"),
+        (_write_about(layout=replace(LAYOUT, state=3)), ABOUT, "layout"),
+        (_write_about(layout=replace(LAYOUT, width=9)), WEIGHTS, "not float32"),
+        (_write_weights(lambda w: w.pop("keep")), WEIGHTS, "missing or unknown"),
+        (_write_weights(lambda w: w.update(more=np.zeros(1))), WEIGHTS, "missing or unknown"),
+        (
+            _write_weights(lambda w: w.update({"score.weight": np.full((1, 4), np.nan, "f4")})),
+            WEIGHTS,
+            "not finite",
+        ),
+        (
+            _write_weights(lambda w: w.update({"score.weight": np.zeros((1, 4))})),
+            WEIGHTS,
+            "float64",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line_that_names_the_file(
+    folder: Path, harm: Callable[[Path], None], culprit: str, reason: str
+) -> None:
+    harm(folder)
+    with pytest.raises(AgentError, match=reason) as caught:
+        artifact.load(folder)
+    assert culprit in str(caught.value)
+    assert "\n" not in str(caught.value)

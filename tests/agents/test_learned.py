@@ -1,0 +1,62 @@
+"""An agent as a policy: greedy first, new each time, silent where its scores are no numbers."""
+
+import numpy as np
+import torch
+from fake_host import BASELINE, SPEC, FakeHost, sample
+from hosts_strategy import hosts, samples
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from agents.artifact import About, Agent
+from agents.learned import AgentPolicy
+from agents.network import Network
+from agents.policy import History, Trial
+from agents.scorer import Layout
+from envs.encoding import SCHEMA
+from envs.host import HostSpec, Settings
+from envs.knobs import check
+from envs.reward import judge
+
+LAYOUT = Layout(width=8, embed=4)
+START = History(spec=SPEC, baseline=BASELINE, baseline_sample=sample())
+
+
+def untrained(seed: int = 0) -> Agent:
+    torch.manual_seed(seed)
+    weights = {name: value.numpy() for name, value in Network(LAYOUT).state_dict().items()}
+    return Agent(about=About(schema=SCHEMA, layout=LAYOUT), weights=weights)
+
+
+AGENT = untrained()
+
+
+@given(st.data(), hosts())
+def test_a_proposal_is_legal_and_new_on_any_host(
+    data: st.DataObject, found: tuple[HostSpec, Settings]
+) -> None:
+    spec, baseline = found
+    history = History(spec=spec, baseline=baseline, baseline_sample=data.draw(samples(spec)))
+    settings = AgentPolicy(agent=AGENT).propose(history)
+    if settings is not None:
+        assert settings != baseline
+        check(spec, settings, baseline)
+
+
+def test_the_same_history_gives_the_same_setting_and_tries_give_new_ones() -> None:
+    host, history = FakeHost(), START
+    policy = AgentPolicy(agent=AGENT, seed=1)
+    for _ in range(5):
+        settings = policy.propose(history)
+        assert settings is not None
+        assert settings == policy.propose(history)
+        assert settings not in [BASELINE, *(trial.settings for trial in history.trials)]
+        host.apply(settings)
+        seen = host.measure(1.0)
+        verdict = judge(SPEC, settings, seen, BASELINE, history.baseline_sample)
+        history = history.with_trial(Trial(settings=settings, sample=seen, verdict=verdict))
+
+
+def test_scores_that_are_no_numbers_propose_nothing() -> None:
+    weights = dict(AGENT.weights) | {"keep": np.array(np.nan, np.float32)}
+    assert AgentPolicy(agent=replace(AGENT, weights=weights)).propose(START) is None
