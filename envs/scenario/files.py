@@ -1,0 +1,44 @@
+"""Scenarios as TOML files: the shipped ones by name, any other by its path."""
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from envs.errors import InputError
+from envs.scenario.records import Scenario
+
+_SHIPPED = files("envs") / "scenarios"
+
+
+def names() -> tuple[str, ...]:
+    """The shipped scenarios, sorted."""
+    found = (item.name for item in _SHIPPED.iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
+
+
+def load(name_or_path: str) -> Scenario:
+    """A shipped scenario by name, or one from a TOML file (anything with a slash or ``.toml``).
+
+    Raises InputError naming the file, the key and the reason.
+    """
+    if "/" in name_or_path or name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read the scenario {path}: {error}") from error
+        return parse(text, str(path))
+    if name_or_path not in names():
+        raise InputError(f"no scenario {name_or_path!r}; there are {', '.join(names())}")
+    file = _SHIPPED / f"{name_or_path}.toml"
+    return parse(file.read_text(encoding="utf-8"), file.name)
+
+
+def parse(text: str, file: str) -> Scenario:
+    """The scenario in ``text``; ``file`` is named in errors. Raises InputError."""
+    try:
+        return msgspec.convert(tomllib.loads(text), Scenario)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise InputError(f"{file}: {error}") from error

@@ -1,0 +1,1 @@
+"""The simulator: a host as mechanisms, compiled, event by event (see ``engine``)."""

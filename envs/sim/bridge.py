@@ -1,0 +1,94 @@
+"""The bridge: what forwards a packet to a vif's queue or to the uplink, and what drops it.
+
+Its modes differ in the work they do for a packet (``State.bridge``), nothing else.
+"""
+
+from numba import njit
+
+from envs.sim import fifo, traffic
+from envs.sim.state import ACK, SEGMENTS, State
+
+
+@njit(cache=True)
+def destination(s: State, f: int, kind: int) -> int:
+    """The vif that a packet of flow ``f`` goes to; -1 is the uplink."""
+    return s.flow[f].source if kind == ACK else s.flow[f].sink
+
+
+@njit(cache=True)
+def room(s: State, vif: int) -> int:
+    """Packets that the queue towards a guest still takes.
+
+    Where the driver domain hands packets straight on while the ring has room, the ring's free
+    slots come on top of the queue.
+    """
+    port = s.vif[vif]
+    queue, ring = s.queue[port.queue], s.queue[port.rx_ring]
+    most = queue.limit - queue.packets
+    if s.through_ring:
+        most += ring.limit - ring.slots
+    return max(0, min(most, SEGMENTS - 1 - queue.segments))
+
+
+@njit(cache=True)
+def burst(s: State, me: int, c: int, f: int, kind: int, packets: int) -> int:
+    """How many packets to forward in one activation without looking at the queue again.
+
+    If the queue is emptied on another core at the same time, take turns with it in steps of half
+    the queue; one that is emptied on this core gets the whole batch before its turn.
+    """
+    vif = destination(s, f, kind)
+    if vif < 0:
+        return packets
+    port = s.vif[vif]
+    if port.deliverer == me or s.vcpu[port.deliverer].core == c:
+        return packets
+    most = s.queue[port.queue].limit
+    if s.through_ring:
+        most += s.queue[port.rx_ring].limit
+    return min(packets, max(1, most // 2))
+
+
+@njit(cache=True)
+def forward(s: State, q: int, packets: int) -> int:
+    """Move packets from the head of queue ``q`` to where they go, or drop them.
+
+    Gives the set of vifs that got some, with bit 62 for the uplink.
+    """
+    reached = 0
+    while packets > 0:
+        first = fifo.head(s, q, 0)
+        count = min(packets, first.packets)
+        size = fifo.split(s, q, count)
+        f, kind, vif = first.flow, first.kind, destination(s, first.flow, first.kind)
+        if vif < 0:
+            target, space = s.uplink_queue, s.queue[s.uplink_queue].limit
+            space -= s.queue[s.uplink_queue].packets
+            reached |= 1 << 62
+        else:
+            target, space = s.vif[vif].queue, room(s, vif)
+            reached |= 1 << vif
+        taken = min(count, max(0, space))
+        part = size * taken // count
+        if taken > 0:
+            fifo.push(
+                s,
+                target,
+                f,
+                kind,
+                taken,
+                part,
+                first.core,
+                first.born,
+                first.core_clock,
+                first.llc_clock,
+            )
+        if taken < count:
+            traffic.dropped(s, f, kind, size - part)
+            if vif < 0:
+                s.up_out_drops += count - taken
+            else:
+                s.vif[vif].in_drops += count - taken
+        fifo.drop_head(s, q, count, size)
+        packets -= count
+    return reached

@@ -1,0 +1,82 @@
+"""Where data is, and what reaching it costs.
+
+A cache is a clock: it counts the bytes that ever came in. Data that was touched when the clock
+stood at x is still there while fewer bytes than the cache holds came in since, as under LRU.
+"""
+
+from numba import njit
+
+from envs.sim.state import COMPUTE, IN_MEMORY, State, Vcpu
+
+LINE = 64.0
+
+
+@njit(cache=True)
+def llc_clock(s: State, llc: int) -> float:
+    """Bytes that ever came into an LLC, by now."""
+    cache = s.llc[llc]
+    return cache.touched + cache.rate * (s.now - cache.since)
+
+
+@njit(cache=True)
+def fill(s: State, c: int, size: float) -> None:
+    """Core ``c`` brings ``size`` bytes into its caches."""
+    s.core[c].touched += size
+    s.llc[s.core[c].llc].touched += size
+
+
+@njit(cache=True)
+def read(s: State, c: int, size: float, owner: int, core_clock: float, llc: float) -> float:
+    """Nanoseconds for core ``c`` to read ``size`` bytes that core ``owner`` touched last.
+
+    ``core_clock`` and ``llc`` are the clocks of the owner's caches at that time. Counts the lines
+    that came from outside this core's LLC.
+    """
+    if owner != IN_MEMORY:
+        here, there = s.core[c], s.core[owner]
+        if c == owner and here.touched - core_clock < s.private_bytes:
+            return s.copy_own * size
+        if llc_clock(s, there.llc) - llc < s.llc_bytes:
+            if here.llc == there.llc:
+                return s.copy_llc * size
+            s.misses += size / LINE
+            return (s.copy_across if here.node == there.node else s.copy_remote) * size
+    s.misses += size / LINE
+    return s.copy_memory * size
+
+
+@njit(cache=True)
+def leave(s: State, v: Vcpu, c: int) -> None:
+    """Note where the state of a VCPU is when it stops running."""
+    v.last_core = c
+    v.core_clock = s.core[c].touched
+    v.llc_clock = llc_clock(s, s.core[c].llc)
+
+
+@njit(cache=True)
+def refill(s: State, v: Vcpu, c: int) -> float:
+    """Nanoseconds until the state of a VCPU that starts on core ``c`` is back in its cache."""
+    here, there = s.core[c], s.core[v.last_core]
+    evicted = min(1.0, (llc_clock(s, there.llc) - v.llc_clock) / s.llc_bytes) * v.footprint
+    kept = v.footprint - evicted
+    if c == v.last_core:
+        kept = min(kept, min(s.private_bytes, here.touched - v.core_clock))
+        cost = s.copy_llc
+    elif here.llc == there.llc:
+        cost = s.copy_llc
+    else:
+        cost = s.copy_across if here.node == there.node else s.copy_remote
+        s.misses += kept / LINE
+    s.misses += evicted / LINE
+    fill(s, c, evicted + kept)
+    return cost * kept + s.copy_memory * evicted
+
+
+@njit(cache=True)
+def stream(s: State, v: Vcpu, c: int, sign: float) -> None:
+    """A CPU-bound VCPU starts (``sign`` 1) or stops (-1) streaming through the LLC of ``c``."""
+    if v.kind == COMPUTE:
+        llc = s.core[c].llc
+        s.llc[llc].touched = llc_clock(s, llc)
+        s.llc[llc].since = s.now
+        s.llc[llc].rate += sign * s.neighbour_rate

@@ -1,0 +1,112 @@
+"""Xen's credit scheduler: priorities, debit and accounting (``xen/common/sched_credit.c``).
+
+A domain's weight earns it credits at each accounting, which running burns. A VCPU with credits
+left is UNDER, one without is OVER; a VCPU that wakes while UNDER is BOOSTed until it is found
+running at a tick. In 2008 a tick debited 100 credits from whoever it found running; since 2009
+the debit is exact, and a minimum run protects a VCPU from wake-ups.
+"""
+
+from numba import njit
+
+from envs.sim.state import BOOST, CREDIT_2008, OVER, UNDER, State, Vcpu
+
+PER_TICK = 100.0
+PER_ACCOUNT = 300.0
+
+
+@njit(cache=True)
+def on_wake(s: State, v: Vcpu) -> None:
+    """A VCPU that wakes while UNDER goes before all that are not boosted."""
+    if v.priority == UNDER:
+        v.priority = BOOST
+
+
+@njit(cache=True)
+def preempts(s: State, waiting: Vcpu, running: Vcpu) -> bool:
+    """A higher priority preempts, once the running VCPU has had its minimum run."""
+    ran = s.now - s.core[running.core].started
+    return waiting.priority > running.priority and ran >= s.ratelimit
+
+
+@njit(cache=True)
+def charge(s: State, v: Vcpu, spent: float) -> None:
+    """Exact debit of the time run, where the scheduler has that."""
+    if s.scheduler != CREDIT_2008:
+        v.credit -= PER_TICK * spent / s.tick
+
+
+@njit(cache=True)
+def tick(s: State, v: Vcpu) -> None:
+    """The tick found ``v`` running: it loses its boost, joins the active, in 2008 pays."""
+    if v.priority == BOOST:
+        v.priority = UNDER
+    v.active = 1
+    if s.scheduler == CREDIT_2008:
+        v.credit -= PER_TICK
+
+
+@njit(cache=True)
+def account(s: State) -> None:
+    """Give out the credits of one period among the active domains by weight.
+
+    A domain gets at most what its active VCPUs can burn; what is left goes to the others. The
+    credits of a VCPU stay within one period's; above, it has not been running: it leaves the
+    active and starts again from 0 (from half, with exact debit).
+    """
+    total, weights = 0.0, 0.0
+    for d in range(s.domains):
+        if _active(s, d) > 0:
+            weights += s.domain[d].weight
+    total = PER_ACCOUNT * s.cores
+    given = 0  # a set of domains that got all they can use
+    changed = True
+    while changed:
+        changed = False
+        for d in range(s.domains):
+            active = _active(s, d)
+            if active == 0 or given >> d & 1:
+                continue
+            peak = PER_ACCOUNT * active
+            if total * s.domain[d].weight >= peak * weights:
+                _give(s, d, PER_ACCOUNT)
+                total -= peak
+                weights -= s.domain[d].weight
+                given |= 1 << d
+                changed = True
+    for d in range(s.domains):
+        active = _active(s, d)
+        if active > 0 and not given >> d & 1:
+            _give(s, d, total * s.domain[d].weight / weights / active)
+    for i in range(s.vcpus):
+        _classify(s, s.vcpu[i])
+
+
+@njit(cache=True)
+def _active(s: State, d: int) -> int:
+    count = 0
+    for i in range(s.vcpus):
+        if s.vcpu[i].domain == d and s.vcpu[i].active:
+            count += 1
+    return count
+
+
+@njit(cache=True)
+def _give(s: State, d: int, credits_each: float) -> None:
+    for i in range(s.vcpus):
+        if s.vcpu[i].domain == d and s.vcpu[i].active:
+            s.vcpu[i].credit += credits_each
+
+
+@njit(cache=True)
+def _classify(s: State, v: Vcpu) -> None:
+    if not v.active:
+        return
+    if v.credit < 0.0:
+        v.priority = OVER
+        v.credit = max(v.credit, -PER_ACCOUNT)
+    else:
+        if v.priority == OVER:
+            v.priority = UNDER
+        if v.credit > PER_ACCOUNT:
+            v.active = 0
+            v.credit = 0.0 if s.scheduler == CREDIT_2008 else v.credit / 2.0

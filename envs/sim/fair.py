@@ -1,0 +1,51 @@
+"""Linux's weighted fair scheduler, as far as weights and wake-ups go (``kernel/sched/fair.c``).
+
+A VCPU's virtual time runs at the inverse of its weight; the least runs next. A domain's weight
+is shared by its VCPUs, as a control group's is among its tasks.
+"""
+
+from numba import njit
+
+from envs.sim.state import State, Vcpu
+
+GRANULARITY = 1e6
+"""How far ahead (ns) a running VCPU must be before one that wakes takes its core."""
+SLEEPER = 3e6
+"""How much virtual time (ns) a sleeper may at most have saved up."""
+UNIT = 1024.0
+
+
+@njit(cache=True)
+def _scale(s: State, v: Vcpu) -> float:
+    return UNIT * s.domain[v.domain].vcpus / s.domain[v.domain].weight
+
+
+@njit(cache=True)
+def charge(s: State, v: Vcpu, spent: float) -> None:
+    """Let virtual time pass."""
+    v.vruntime += spent * _scale(s, v)
+
+
+@njit(cache=True)
+def on_wake(s: State, v: Vcpu) -> None:
+    """A sleeper does not come back with all the time that it slept."""
+    least = 1e30
+    for i in range(s.vcpus):
+        other = s.vcpu[i]
+        if other.state != 0 and other.core == v.core:
+            least = min(least, other.vruntime)
+    if least < 1e30:
+        v.vruntime = max(v.vruntime, least - SLEEPER)
+
+
+@njit(cache=True)
+def preempts(s: State, waiting: Vcpu, running: Vcpu) -> bool:
+    """A waking VCPU preempts one that is ahead of it by more than the granularity."""
+    spent = max(0.0, s.now - s.core[running.core].since) * _scale(s, running)
+    return running.vruntime + spent - waiting.vruntime > GRANULARITY * _scale(s, waiting)
+
+
+@njit(cache=True)
+def expired(s: State, waiting: Vcpu, running: Vcpu) -> bool:
+    """At a tick: whether the one that waits has fallen behind the one that runs."""
+    return waiting.vruntime < running.vruntime

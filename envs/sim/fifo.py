@@ -1,0 +1,98 @@
+"""First-in first-out queues of segments, in a fixed space, limited in ring slots."""
+
+from numba import njit
+
+from envs.sim.state import ACK, SEGMENTS, Segment, State
+
+PAGE = 4096
+MERGE = 64
+
+
+@njit(cache=True)
+def slots_of(kind: int, packets: int, size: int) -> int:
+    """Ring slots: one a packet, or one a page and two more for a packet above a page."""
+    each = size // max(1, packets)
+    if kind == ACK or each <= PAGE:
+        return packets
+    return packets * ((each + PAGE - 1) // PAGE + 2)
+
+
+@njit(cache=True)
+def room(s: State, q: int, kind: int, size: int) -> int:
+    """How many packets of ``size`` bytes each still fit."""
+    queue = s.queue[q]
+    return max(0, queue.limit - queue.slots) // slots_of(kind, 1, size)
+
+
+@njit(cache=True)
+def head(s: State, q: int, k: int) -> Segment:
+    """The k-th segment from the head; the queue must have that many."""
+    return s.segment[q * SEGMENTS + (s.queue[q].head + k) % SEGMENTS]
+
+
+@njit(cache=True)
+def push(  # noqa: PLR0913, PLR0917 - a segment has that many properties
+    s: State,
+    q: int,
+    flow: int,
+    kind: int,
+    packets: int,
+    size: int,
+    core: int,
+    born: float,
+    core_clock: float,
+    llc_clock: float,
+) -> None:
+    """Append packets at the tail. The caller has made sure that there is room."""
+    queue = s.queue[q]
+    queue.packets += packets
+    queue.size += size
+    queue.slots += slots_of(kind, packets, size)
+    if queue.segments > 0:
+        last = head(s, q, queue.segments - 1)
+        same = last.flow == flow and last.kind == kind and last.core == core
+        alike = kind == ACK or last.size * packets == size * last.packets
+        if (same and alike and last.packets + packets <= MERGE) or queue.segments == SEGMENTS:
+            last.packets += packets
+            last.size += size
+            last.core_clock = core_clock
+            last.llc_clock = llc_clock
+            return
+    else:
+        queue.head = 0
+    queue.segments += 1
+    last = head(s, q, queue.segments - 1)
+    last.flow = flow
+    last.kind = kind
+    last.packets = packets
+    last.size = size
+    last.core = core
+    last.born = born
+    last.core_clock = core_clock
+    last.llc_clock = llc_clock
+
+
+@njit(cache=True)
+def split(s: State, q: int, packets: int) -> int:
+    """Size in bytes of the first ``packets`` of the head segment, at most what it holds."""
+    first = head(s, q, 0)
+    if packets >= first.packets:
+        return first.size
+    return first.size * packets // first.packets
+
+
+@njit(cache=True)
+def drop_head(s: State, q: int, packets: int, size: int) -> None:
+    """Take ``packets`` of ``size`` bytes (as ``split`` gave) off the head segment."""
+    queue, first = s.queue[q], head(s, q, 0)
+    before = slots_of(first.kind, first.packets, first.size)
+    queue.packets -= packets
+    queue.size -= size
+    first.packets -= packets
+    first.size -= size
+    if first.packets == 0:
+        queue.slots -= before
+        queue.head = (queue.head + 1) % SEGMENTS
+        queue.segments -= 1
+    else:
+        queue.slots -= before - slots_of(first.kind, first.packets, first.size)

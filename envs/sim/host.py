@@ -1,0 +1,88 @@
+"""A simulated host, behind the same protocol as a live one."""
+
+from typing import Self
+
+from envs.errors import InputError
+from envs.host import HostSpec, Sample, Settings, from_json, to_json
+from envs.knobs import check
+from envs.scenario import Scenario
+from envs.sim.compile import States, apply_settings, compile_host
+from envs.sim.describe import spec_of, stock_of
+from envs.sim.engine import run
+from envs.sim.sample import Counters, refuse_nonsense, sample_between
+from envs.sim.state import STATE
+
+WARM_UP = 0.05
+"""Seconds simulated before an interval, in which windows open and caches fill."""
+_RESET = STATE.fields["segment"][1] if STATE.fields else 0
+"""Bytes of a state before its segments, which need no reset: an empty queue has none."""
+
+
+class SimHost:
+    """Simulates a scenario. Every measurement starts the same load anew from the same seed.
+
+    So a sample depends on nothing but scenario, seed, settings and seconds, to the last bit, and
+    two settings are compared under the same load.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int = 0) -> None:
+        self.scenario = scenario
+        self.seed = seed
+        self._spec = spec_of(scenario)
+        self._stock = stock_of(scenario, self._spec)
+        self._settings = self._stock
+        self._host = compile_host(scenario, self._spec, seed)
+        self._states: States = self._host.copy()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def describe(self) -> HostSpec:
+        """What is there and what can be set."""
+        return self._spec
+
+    def settings(self) -> Settings:
+        """The knobs as they are now."""
+        return self._settings
+
+    def apply(self, settings: Settings) -> None:
+        """Set every knob. Raises IllegalSetting and changes nothing if a rule is broken."""
+        check(self._spec, settings, self._stock)
+        self._settings = settings
+
+    def measure(self, seconds: float) -> Sample:
+        """Simulate a warm-up and an interval of ``seconds``; give the interval's counters.
+
+        Raises InputError for an interval that is not above zero, TunerError naming scenario and
+        seed if the counters are impossible.
+        """
+        if not seconds > 0:
+            raise InputError(f"cannot measure {seconds} seconds: it must be more than 0")
+        self._reset()
+        run(self._states, WARM_UP * 1e9)
+        before = Counters(self._states)
+        run(self._states, (WARM_UP + seconds) * 1e9)
+        after = Counters(self._states)
+        sample = sample_between(self._spec, self._settings, before, after, seconds)
+        refuse_nonsense(sample, f"scenario {self.scenario.name!r}, seed {self.seed}")
+        return sample
+
+    def snapshot(self) -> bytes:
+        """The settings, as JSON that ``restore`` reads."""
+        return to_json(self._settings)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Set what ``snapshot`` holds. Raises InputError if it holds no settings."""
+        self.apply(from_json(snapshot, Settings))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _reset(self) -> None:
+        """Bring the state back to its beginning, with the present settings in it."""
+        source, target = (a.view("u1").reshape(-1) for a in (self._host, self._states))
+        target[:_RESET] = source[:_RESET]
+        apply_settings(self._states, self.scenario, self._spec, self._settings)

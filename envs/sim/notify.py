@@ -1,0 +1,20 @@
+"""Notifications between guests and backends: event channels, eventfds, kicks.
+
+They are sent only if the other side sleeps, and never to a poller, which looks by itself.
+"""
+
+from numba import njit
+
+from envs.sim import scheduler
+from envs.sim.state import BLOCKED, State
+
+
+@njit(cache=True)
+def notify(s: State, sender: int, receiver: int) -> None:
+    """Wake ``receiver`` if it sleeps; both pay for the signal before they do anything else."""
+    v = s.vcpu[receiver]
+    if v.state == BLOCKED and receiver != sender:
+        scheduler.wake(s, receiver)
+        if not s.core[v.core].polled:
+            s.vcpu[sender].debt += s.notify_send
+            v.debt += s.notify_receive

@@ -1,0 +1,255 @@
+"""What every scheduler does: wake, choose, steal, switch. What differs is in credit and fair.
+
+Nothing here starts work: a function that changes who should run on a core marks the core dirty,
+and the engine then calls ``choose`` for it. That breaks the circle of a wake-up that starts work
+that wakes others.
+"""
+
+from numba import njit
+
+from envs.sim import cache, credit, fair
+from envs.sim.state import (
+    BLOCKED,
+    COMPUTE,
+    CREDIT_2008,
+    FAIR,
+    RUNNABLE,
+    RUNNING,
+    State,
+)
+
+FOREVER = 1e18
+
+
+@njit(cache=True)
+def mark(s: State, c: int) -> None:
+    """Core ``c`` has to choose anew."""
+    s.dirty |= 1 << c
+
+
+@njit(cache=True)
+def idle(s: State, c: int) -> bool:
+    """Whether a core runs nothing, awaits nothing and does not poll."""
+    core = s.core[c]
+    return core.run < 0 and core.queue == 0 and core.polled == 0
+
+
+@njit(cache=True)
+def draw(s: State, below: int) -> int:
+    """The next pseudo-random integer in 0..below-1 (xorshift)."""
+    x = s.random
+    x ^= (x << 13) & 0x7FFFFFFFFFFFFFFF
+    x ^= x >> 7
+    x ^= (x << 17) & 0x7FFFFFFFFFFFFFFF
+    s.random = x
+    return (x >> 11) % below
+
+
+@njit(cache=True)
+def speed(s: State, c: int) -> float:
+    """The share of a physical core's speed that core ``c`` has: less beside a busy sibling."""
+    mine = s.core[c].sibling
+    for other in range(s.cores):
+        if other != c and s.core[other].sibling == mine:
+            if s.core[other].run >= 0 or s.core[other].polled:
+                return s.smt_share
+    return 1.0
+
+
+@njit(cache=True)
+def precedes(s: State, a: int, b: int) -> bool:
+    """Whether VCPU ``a`` should run rather than ``b``, both waiting."""
+    x, y = s.vcpu[a], s.vcpu[b]
+    if s.scheduler == FAIR:
+        if x.vruntime != y.vruntime:
+            return x.vruntime < y.vruntime
+    elif x.priority != y.priority:
+        return x.priority > y.priority
+    return x.order < y.order
+
+
+@njit(cache=True)
+def enqueue(s: State, i: int, c: int) -> None:
+    """Put a VCPU at the tail of the queue of core ``c``."""
+    v = s.vcpu[i]
+    v.state = RUNNABLE
+    v.core = c
+    s.order += 1
+    v.order = s.order
+    s.core[c].queue |= 1 << i
+
+
+@njit(cache=True)
+def first(s: State, c: int, core: int) -> int:
+    """The VCPU that comes first in the queue of ``c`` and may run on ``core``; -1 if none."""
+    queue, best = s.core[c].queue, -1
+    if queue == 0:
+        return -1
+    for i in range(s.vcpus):
+        if queue >> i & 1 and s.vcpu[i].affinity >> core & 1:
+            if best < 0 or precedes(s, i, best):
+                best = i
+    return best
+
+
+@njit(cache=True)
+def steal(s: State, c: int, than: int) -> int:
+    """A VCPU waiting elsewhere that may run on ``c`` and has a priority above ``than``.
+
+    In 2008 the first peer that has one is taken, without looking at caches; since, peers of the
+    same node come first, and with the fair scheduler those of the same LLC domain.
+    """
+    here = s.core[c]
+    for distance in range(1 if s.scheduler == CREDIT_2008 else 2):
+        for k in range(1, s.cores):
+            peer = (c + k) % s.cores
+            there = s.core[peer]
+            if there.queue == 0 or there.polled:
+                continue
+            if s.scheduler != CREDIT_2008:
+                near = there.llc == here.llc if s.scheduler == FAIR else there.node == here.node
+                if near != (distance == 0):
+                    continue
+            i = first(s, peer, c)
+            if i >= 0 and (s.scheduler == FAIR or s.vcpu[i].priority > than):
+                return i
+    return -1
+
+
+@njit(cache=True)
+def find_idle(s: State, affinity: int, near: int) -> int:
+    """An idle core among ``affinity``, or -1.
+
+    Xen tickles idle cores and the first to come gets the VCPU: any of them. The fair scheduler
+    looks in the LLC domain of ``near`` first.
+    """
+    if s.scheduler == FAIR:
+        for c in range(s.cores):
+            if affinity >> c & 1 and s.core[c].llc == s.core[near].llc and idle(s, c):
+                return c
+    start = draw(s, s.cores)
+    for k in range(s.cores):
+        c = (start + k) % s.cores
+        if affinity >> c & 1 and idle(s, c):
+            return c
+    return -1
+
+
+@njit(cache=True)
+def wake(s: State, i: int) -> bool:
+    """Make a blocked VCPU runnable; False if it was awake. Where it runs is chosen later."""
+    v = s.vcpu[i]
+    if v.state != BLOCKED:
+        return False
+    c = v.core
+    if s.core[c].polled:
+        enqueue(s, i, c)
+        mark(s, c)
+        return True
+    if s.scheduler == FAIR:
+        fair.on_wake(s, v)
+    else:
+        credit.on_wake(s, v)
+    if idle(s, c):
+        enqueue(s, i, c)
+        mark(s, c)
+        return True
+    other = find_idle(s, v.affinity, c)
+    if s.scheduler == FAIR and other >= 0:
+        enqueue(s, i, other)
+        mark(s, other)
+        return True
+    enqueue(s, i, c)
+    if s.core[c].run >= 0 and preempts(s, i, s.core[c].run):
+        mark(s, c)
+    if other >= 0:
+        mark(s, other)
+    return True
+
+
+@njit(cache=True)
+def preempts(s: State, i: int, running: int) -> bool:
+    """Whether a waiting VCPU takes the core from a running one at once."""
+    if s.scheduler == FAIR:
+        return fair.preempts(s, s.vcpu[i], s.vcpu[running])
+    return credit.preempts(s, s.vcpu[i], s.vcpu[running])
+
+
+@njit(cache=True)
+def charge(s: State, c: int) -> None:
+    """Bill the time since the last charge to whoever runs on core ``c``."""
+    core = s.core[c]
+    if core.run < 0:
+        return
+    spent = s.now - core.since
+    if spent <= 0.0:
+        return
+    v = s.vcpu[core.run]
+    core.since = s.now
+    core.busy += spent
+    v.cpu += spent
+    if s.scheduler == FAIR:
+        fair.charge(s, v, spent)
+    else:
+        credit.charge(s, v, spent)
+    if v.kind == COMPUTE:
+        useful = s.now - v.productive
+        if useful > 0.0:
+            v.work += useful * speed(s, c)
+            v.productive = s.now
+        core.touched += s.neighbour_rate * spent
+
+
+@njit(cache=True)
+def stop(s: State, c: int) -> None:
+    """Take the running VCPU off core ``c``, with its account in order."""
+    core = s.core[c]
+    v = s.vcpu[core.run]
+    charge(s, c)
+    cache.stream(s, v, c, -1.0)
+    cache.leave(s, v, c)
+    core.run = -1
+    core.stopped = s.now
+    s.until[c] = FOREVER
+
+
+@njit(cache=True)
+def block(s: State, c: int) -> None:
+    """The VCPU on core ``c`` has nothing to do."""
+    s.vcpu[s.core[c].run].state = BLOCKED
+    stop(s, c)
+    mark(s, c)
+
+
+@njit(cache=True)
+def preempt(s: State, c: int) -> None:
+    """Put the VCPU on core ``c`` back into its queue; what it was doing is finished later."""
+    i = s.core[c].run
+    v = s.vcpu[i]
+    v.left = 0.0 if v.kind == COMPUTE else max(0.0, s.until[c] - max(s.now, s.core[c].since))
+    stop(s, c)
+    enqueue(s, i, c)
+
+
+@njit(cache=True)
+def start(s: State, i: int, c: int) -> float:
+    """Run a waiting VCPU on core ``c``. Gives the time at which its work goes on.
+
+    Coming out of idle takes the wake-up latency first, which is nobody's processor time; then
+    come the switch and the refill of its state, which are its own. A poller has neither.
+    """
+    v, core = s.vcpu[i], s.core[c]
+    s.core[v.core].queue &= ~(1 << i)
+    v.state = RUNNING
+    v.core = c
+    core.run = i
+    if core.polled:
+        core.since = s.now
+        return s.now + s.poll
+    asleep = core.stopped < s.now
+    core.since = s.now + (s.wake if asleep else 0.0)
+    core.started = core.since
+    core.switches += 1
+    v.productive = core.since + s.switch + cache.refill(s, v, c)
+    cache.stream(s, v, c, 1.0)
+    return v.productive

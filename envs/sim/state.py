@@ -1,0 +1,303 @@
+"""The state of a simulated host: one flat record, declared once for Numba and the type checker.
+
+Each class below is a record of integers (64 bits), floats (64 bits) and arrays; ``layout`` makes
+its NumPy type. The compiled functions receive one ``State`` and reach everything through it, so a
+host is a single block of memory that is copied or reset at once. Times are nanoseconds, sizes
+bytes, costs nanoseconds or nanoseconds a byte.
+
+In compiled code an index of -1 means none.
+"""
+
+from typing import Annotated, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+CORES, VCPUS, DOMAINS, VIFS, FLOWS, DUTIES = 32, 62, 40, 16, 24, 256
+LLCS = CORES
+SEGMENTS = 1024
+QUEUES = 4 * VIFS + 1 + FLOWS
+LATENCIES = 96
+
+
+# States of a VCPU.
+BLOCKED, RUNNABLE, RUNNING = 0, 1, 2
+# Kinds of VCPU.
+BACKEND, IO, COMPUTE = 0, 1, 2
+# Priorities of the credit scheduler.
+OVER, UNDER, BOOST = 1, 2, 3
+# Schedulers.
+CREDIT_2008, CREDIT, FAIR = 0, 1, 2
+# Duties of a VCPU.
+NIC_RECEIVE, DELIVER, COLLECT, GUEST_RECEIVE, GUEST_SEND = 0, 1, 2, 3, 4
+# What a segment carries.
+DATA, ACK = 0, 1
+# Who touched a segment last, if no core did.
+IN_MEMORY = -1
+
+
+class Core:
+    """A core and what runs on it.
+
+    ``touched`` counts the bytes ever brought into its private cache, a clock for what is still
+    there. ``queue`` is a bit set of the runnable VCPUs that wait here.
+    """
+
+    llc: int
+    node: int
+    sibling: int
+    polled: int
+    run: int
+    queue: int
+    since: float
+    started: float
+    stopped: float
+    touched: float
+    busy: float
+    switches: int
+
+
+class Vcpu:
+    """A VCPU of a guest, or a backend: who it is, its place in the scheduler, what it is doing.
+
+    ``productive`` is when its present stretch of work began after switch and refill. ``left``
+    is what remains of a preempted activation. ``debt`` is time to be spent before the next
+    activation (an interrupt taken).
+    """
+
+    kind: int
+    domain: int
+    affinity: int
+    state: int
+    core: int
+    last_core: int
+    first_duty: int
+    duties: int
+    next_duty: int
+    duty: int
+    packets: int
+    # scheduling
+    priority: int
+    active: int
+    credit: float
+    vruntime: float
+    order: int
+    # time
+    productive: float
+    left: float
+    debt: float
+    cpu: float
+    work: float
+    # its state in the caches
+    footprint: float
+    core_clock: float
+    llc_clock: float
+
+
+class Domain:
+    """A holder of a weight."""
+
+    weight: float
+    vcpus: int
+
+
+class Llc:
+    """A last-level cache. ``touched`` bytes came in until ``since``, and ``rate`` a ns from then.
+
+    The rate is what the CPU-bound VCPUs that run in this domain stream through it.
+    """
+
+    touched: float
+    rate: float
+    since: float
+
+
+class Segment:
+    """Packets of one flow that travel together, and where they were last touched."""
+
+    flow: int
+    kind: int
+    packets: int
+    size: int
+    core: int
+    born: float
+    core_clock: float
+    llc_clock: float
+
+
+class Queue:
+    """A first-in first-out queue of segments, limited in slots."""
+
+    head: int
+    segments: int
+    packets: int
+    size: int
+    slots: int
+    limit: int
+
+
+class Vif:
+    """A guest's interface: its queues, who serves it, and its counters (``in`` to the guest)."""
+
+    queue: int
+    rx_ring: int
+    tx_ring: int
+    nic_queue: int
+    receiver: int
+    deliverer: int
+    collector: int
+    in_bytes: int
+    in_packets: int
+    in_drops: int
+    out_bytes: int
+    out_packets: int
+
+
+class Flow:
+    """A flow and the state of its sender and receiver.
+
+    ``source`` and ``sink`` are vifs, -1 the outside. ``held`` bytes were received, but their
+    acknowledgement was lost and goes with the next. ``carry`` is what UDP may send by now.
+    """
+
+    tcp: int
+    source: int
+    sink: int
+    line: int
+    window: float
+    rate: float
+    rto: float
+    cwnd: float
+    threshold: float
+    inflight: int
+    lost: int
+    acked: int
+    recover: int
+    held: int
+    carry: float
+    last_ack: float
+    # conservation, in bytes of data
+    offered: int
+    delivered: int
+    dropped: int
+
+
+class Duty:
+    """One kind of work that a VCPU looks for in turn; ``item`` is the vif or flow."""
+
+    kind: int
+    item: int
+
+
+class State:
+    """A whole host. Constants first, then what changes, then the counters."""
+
+    # how much there is
+    cores: int
+    vcpus: int
+    domains: int
+    vifs: int
+    flows: int
+    queues: int
+    # scheduler
+    scheduler: int
+    tick: float
+    slice: float
+    account: float
+    ratelimit: float
+    wake: float
+    switch: float
+    # uplink
+    wire: float
+    rtt: float
+    moderation: float
+    dma_core: int
+    uplink_queue: int
+    # path
+    batch: int
+    mtu: int
+    offload: int
+    through_ring: int
+    copies_transmit: int
+    runs_guest_stack: int
+    smt_share: float
+    # costs, see envs.scenario.costs
+    nic_packet: float
+    nic_interrupt: float
+    bridge: float
+    backend_packet: float
+    backend_byte: float
+    backend_batch: float
+    header_bytes: float
+    front_packet: float
+    stack_packet: float
+    ack_packet: float
+    app_packet: float
+    app_byte: float
+    guest_batch: float
+    notify_send: float
+    notify_receive: float
+    poll: float
+    copy_own: float
+    copy_llc: float
+    copy_across: float
+    copy_remote: float
+    copy_memory: float
+    neighbour_rate: float
+    private_bytes: float
+    llc_bytes: float
+    # clocks
+    now: float
+    next_tick: float
+    tick_core: int
+    next_account: float
+    next_pulse: float
+    next_wire: float
+    last_wire: float
+    in_clock: float
+    out_clock: float
+    turn: int
+    order: int
+    random: int
+    dirty: int
+    # counters of the uplink and of the whole host
+    up_in_bytes: int
+    up_in_packets: int
+    up_in_drops: int
+    up_out_bytes: int
+    up_out_packets: int
+    up_out_drops: int
+    misses: float
+    events: int
+    # tables
+    until: Annotated[list[float], CORES]
+    latency: Annotated[list[int], LATENCIES]
+    core: "Annotated[list[Core], CORES]"
+    llc: "Annotated[list[Llc], LLCS]"
+    vcpu: "Annotated[list[Vcpu], VCPUS]"
+    domain: "Annotated[list[Domain], DOMAINS]"
+    vif: "Annotated[list[Vif], VIFS]"
+    flow: "Annotated[list[Flow], FLOWS]"
+    duty: "Annotated[list[Duty], DUTIES]"
+    queue: "Annotated[list[Queue], QUEUES]"
+    # last, and left as it is by a reset
+    segment: "Annotated[list[Segment], QUEUES * SEGMENTS]"
+
+
+def layout(kind: type) -> np.dtype[np.void]:
+    """The NumPy type of a record class: its annotations, in order."""
+    fields: list[tuple[str, object] | tuple[str, object, tuple[int]]] = []
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        if get_origin(hint) is Annotated:
+            items, length = get_args(hint)
+            fields.append((name, _scalar(get_args(items)[0]), (length,)))
+        else:
+            fields.append((name, _scalar(hint)))
+    return np.dtype(fields, align=True)
+
+
+def _scalar(hint: type) -> object:
+    return {int: "i8", float: "f8"}.get(hint) or layout(hint)
+
+
+STATE = layout(State)
+"""The NumPy type of a host's state."""

@@ -1,0 +1,143 @@
+"""Senders and receivers of flows: TCP that backs off on loss, UDP at a fixed rate.
+
+TCP here is Reno in bytes: slow start, additive increase, halving once a window on loss, and a
+timeout when nothing comes back. Everything is clocked by what was really delivered.
+"""
+
+from numba import njit
+
+from envs.sim import fifo, scheduler
+from envs.sim.state import ACK, IN_MEMORY, State
+
+LARGEST = 65536
+"""Bytes of the largest packet that segmentation offload makes."""
+WINDOW_SHARE = 3
+"""Offload makes no packet above this part of the window (``tcp_tso_win_divisor``)."""
+ACK_BYTES = 66
+PULSE = 250e3
+"""Period (ns) of the timers: UDP's pace, lost acknowledgements, timeouts."""
+QUIET = 1e6
+"""After so long (ns) without acknowledgement, a receiver repeats a lost one."""
+UDP_BURST = 262144.0
+
+
+@njit(cache=True)
+def packet_size(s: State, f: int) -> int:
+    """Bytes of the packets that flow ``f`` makes now."""
+    flow = s.flow[f]
+    if not s.offload or not flow.tcp:
+        return s.mtu
+    most = int(min(flow.cwnd, flow.window)) // WINDOW_SHARE
+    return max(1, min(most, LARGEST) // s.mtu) * s.mtu
+
+
+@njit(cache=True)
+def sendable(s: State, f: int, size: int) -> int:
+    """Packets of ``size`` bytes that flow ``f`` may send now."""
+    flow = s.flow[f]
+    if flow.tcp:
+        return max(0, int(min(flow.cwnd, flow.window)) - flow.inflight) // size
+    return int(flow.carry) // size
+
+
+@njit(cache=True)
+def sent(s: State, f: int, size: int) -> None:
+    """Flow ``f`` put ``size`` bytes into the first queue of the host."""
+    flow = s.flow[f]
+    flow.offered += size
+    if flow.tcp:
+        if flow.inflight == 0:
+            flow.last_ack = s.now
+        flow.inflight += size
+    else:
+        flow.carry -= size
+
+
+@njit(cache=True)
+def dropped(s: State, f: int, kind: int, size: int) -> None:
+    """A queue had no room. A lost acknowledgement goes with the next one, as they add up."""
+    flow = s.flow[f]
+    if kind == ACK:
+        flow.held += size
+    else:
+        flow.dropped += size
+        if flow.tcp:
+            flow.lost += size
+
+
+@njit(cache=True)
+def acknowledged(s: State, f: int, size: int) -> None:
+    """The sender of ``f`` learns that ``size`` bytes arrived, and of what was lost before."""
+    flow = s.flow[f]
+    lost = flow.lost
+    flow.inflight -= size + lost
+    flow.lost = 0
+    flow.acked += size
+    flow.last_ack = s.now
+    if lost > 0:
+        if flow.acked >= flow.recover:
+            flow.threshold = max(flow.cwnd / 2.0, 2.0 * s.mtu)
+            flow.cwnd = flow.threshold
+            flow.recover = flow.acked + flow.inflight
+    elif flow.cwnd < flow.threshold:
+        flow.cwnd += size
+    else:
+        flow.cwnd += s.mtu * size / flow.cwnd
+    flow.cwnd = min(flow.cwnd, flow.window)
+
+
+@njit(cache=True)
+def acks_for(s: State, f: int, packets: int) -> int:
+    """Acknowledgements for packets received together: one for two, or for each large one."""
+    return packets if s.offload else (packets + 1) // 2
+
+
+@njit(cache=True)
+def take_held(s: State, f: int) -> int:
+    """Bytes whose acknowledgement was lost, to go with the next."""
+    held = s.flow[f].held
+    s.flow[f].held = 0
+    return held
+
+
+@njit(cache=True)
+def return_outside(s: State, f: int, packets: int, size: int) -> None:
+    """Put acknowledgements on the line between the outside and the host, for a round trip."""
+    line = s.flow[f].line
+    fifo.push(s, line, f, ACK, packets, size, IN_MEMORY, s.now + s.rtt, 0.0, 0.0)
+
+
+@njit(cache=True)
+def acknowledge_from(s: State, f: int, vif: int, packets: int, size: int, core: int) -> None:
+    """The guest behind ``vif`` sends acknowledgements of ``size`` bytes, if its ring has room."""
+    size += take_held(s, f)
+    ring = s.vif[vif].tx_ring
+    packets = min(packets, fifo.room(s, ring, ACK, ACK_BYTES))
+    if packets == 0:
+        s.flow[f].held = size
+        return
+    fifo.push(s, ring, f, ACK, packets, size, core, s.now, s.core[core].touched, 0.0)
+
+
+@njit(cache=True)
+def pulse(s: State) -> None:
+    """Timers: pace UDP, repeat lost acknowledgements, and time out."""
+    for f in range(s.flows):
+        flow = s.flow[f]
+        if not flow.tcp:
+            flow.carry = min(flow.carry + flow.rate * PULSE, UDP_BURST)
+        elif flow.held > 0 and s.now - flow.last_ack > QUIET:
+            if flow.sink < 0:
+                return_outside(s, f, 1, take_held(s, f))
+            else:
+                acknowledge_from(s, f, flow.sink, 1, 0, s.vcpu[s.vif[flow.sink].receiver].core)
+                scheduler.wake(s, s.vif[flow.sink].collector)
+        elif flow.inflight > 0 and s.now - flow.last_ack > flow.rto:
+            flow.threshold = max(flow.cwnd / 2.0, 2.0 * s.mtu)
+            flow.cwnd = 2.0 * s.mtu
+            flow.inflight -= flow.lost
+            flow.lost = 0
+            flow.recover = flow.acked + flow.inflight
+            flow.last_ack = s.now
+        if flow.source >= 0 and sendable(s, f, packet_size(s, f)) > 0:
+            scheduler.wake(s, s.vif[flow.source].receiver)
