@@ -115,23 +115,19 @@ def read_files(
     """The text of several files in one command; those absent or empty are left out.
 
     ``prefix`` goes before the command, to read in another namespace. ``grep`` prints each line
-    behind its file's name, and paths are matched whole, so a line's own colons do no harm.
+    behind its file's name and a NUL, which neither a path nor a line of text can hold.
     """
     if not paths:
         return {}
-    argv = (*prefix, "grep", "-sH", "", "--", *paths)
-    result = transport.run(argv)
+    result = transport.run((*prefix, "grep", "-sHZ", "", "--", *paths))
     if result.rc != 0 and result.err:
         raise CommandFailed(f"cannot read {paths[0]}: {result.err.strip().splitlines()[0]}")
-    texts: dict[str, list[str]] = {}
-    known = sorted(set(paths), key=len, reverse=True)
-    current = ""
-    for line in result.out.splitlines():
-        if not (current and line.startswith(current + ":")):
-            current = next((path for path in known if line.startswith(path + ":")), "")
-        if current:
-            texts.setdefault(current, []).append(line[len(current) + 1 :])
-    return {path: "\n".join(lines) + "\n" for path, lines in texts.items()}
+    texts: dict[str, str] = {}
+    for line in result.out.split("\n"):
+        path, found, text = line.partition("\0")
+        if found:
+            texts[path] = texts.get(path, "") + text + "\n"
+    return texts
 
 
 def write_file(path: str, text: str) -> tuple[str, ...]:

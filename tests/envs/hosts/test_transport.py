@@ -1,0 +1,93 @@
+"""One seam: commands as lists, here or from a recording."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from envs.errors import CommandFailed
+from envs.hosts.transport import (
+    NOT_FOUND,
+    LocalTransport,
+    RecordedTransport,
+    RecordingTransport,
+    Result,
+    output,
+    read_files,
+    replace_file,
+    write_file,
+)
+
+HOSTILE = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+
+
+@pytest.fixture
+def local() -> LocalTransport:
+    return LocalTransport()
+
+
+def test_a_command_gives_what_it_printed_and_its_return_code(local: LocalTransport) -> None:
+    result = local.run(["sh", "-c", "cat; echo oops >&2; exit 3"], stdin=b"given")
+    assert (result.rc, result.out, result.err) == (3, "given", "oops\n")
+
+
+def test_a_command_that_is_not_installed_is_a_result_like_a_shell_s(local: LocalTransport) -> None:
+    assert local.run(["no-such-program"]).rc == NOT_FOUND
+
+
+def test_a_command_that_takes_too_long_fails_and_is_ended(local: LocalTransport) -> None:
+    with pytest.raises(CommandFailed, match="longer than"):
+        local.run([sys.executable, "-c", "import signal; signal.pause()"], timeout=0.2)
+
+
+def test_a_command_that_must_succeed_fails_with_its_own_complaint(local: LocalTransport) -> None:
+    with pytest.raises(CommandFailed, match=r"no luck \(return code 9\)"):
+        output(local, ["sh", "-c", "echo no luck >&2; exit 9"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(argument=HOSTILE)
+def test_an_argument_stays_one_argument(local: LocalTransport, argument: str) -> None:
+    assert output(local, ["printf", "%s|", argument, "end"]).encode() == f"{argument}|end|".encode()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(text=HOSTILE)
+def test_a_file_is_written_as_given(local: LocalTransport, tmp_path: Path, text: str) -> None:
+    for write in (write_file, replace_file):
+        path = tmp_path / "it's $(a) file"
+        output(local, write(str(path), text))
+        assert path.read_bytes() == text.encode() + b"\n"
+        assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_several_files_are_read_in_one_command(local: LocalTransport, tmp_path: Path) -> None:
+    one, two, absent = (str(tmp_path / name) for name in ("a", "a:b", "none"))
+    Path(one).write_text("b:c\n\nd\n")
+    Path(two).write_text("e: f\n")
+    recording = RecordingTransport(local)
+    assert read_files(recording, [one, two, absent]) == {one: "b:c\n\nd\n", two: "e: f\n"}
+    assert len(recording.results) == 1
+
+
+def test_reading_no_files_runs_nothing() -> None:
+    assert read_files(RecordedTransport([]), []) == {}
+
+
+def test_reading_through_a_prefix_that_fails_is_an_error(local: LocalTransport) -> None:
+    with pytest.raises(CommandFailed, match="cannot read"):
+        read_files(local, ["/proc/version"], prefix=["no-such-program"])
+
+
+def test_a_recording_gives_the_results_of_a_command_in_order_and_keeps_the_last() -> None:
+    results = [Result(argv=("date",), rc=0, out=text) for text in ("one", "two")]
+    recorded = RecordedTransport(results)
+    assert [recorded.run(["date"]).out for _ in range(3)] == ["one", "two", "two"]
+    assert recorded.asked == [("date",)] * 3
+
+
+def test_what_was_not_recorded_cannot_be_run() -> None:
+    with pytest.raises(CommandFailed, match="not in the recording"):
+        RecordedTransport([]).run(["rm", "-rf", "/"])
