@@ -16,7 +16,8 @@ from agents.policy import Policy, measured
 from envs.history import History, Trial
 from envs.host import Host, HostSpec, Record, Sample, Settings, to_json
 from envs.hosts.locate import open_host
-from envs.reward import Guards, Verdict, judge
+from envs.reward import Guard, Guards, Verdict, judge
+from tuner.pairs import Pair, pool
 from tuner.transaction import Transaction
 from tuner.tune import Budget, Step, settled
 
@@ -29,7 +30,7 @@ class Score(Record, frozen=True):
     """What the setting that a policy kept was worth on one host, once.
 
     ``run`` is the seed of a simulated host or the round on a live one. ``ratio`` is bandwidth per
-    core to the host as found in the same run, ``broken`` the guards missed in it.
+    core to the host as found in the same run, ``guards`` are judged against it too.
     """
 
     host: str
@@ -39,7 +40,7 @@ class Score(Record, frozen=True):
     cores: float
     per_core: float
     ratio: float
-    broken: tuple[str, ...]
+    guards: tuple[Guard, ...]
 
 
 class Dot(Record, frozen=True):
@@ -60,17 +61,17 @@ class Results(Record, frozen=True):
 
 
 class Bench(Protocol):
-    """A host to measure settings on, each next to the host as found."""
+    """A host to measure settings on."""
 
     spec: HostSpec
     found: Settings
 
-    def baseline(self) -> Sample:
-        """The host as found, to be compared with what is measured next."""
+    def under(self, settings: Settings) -> Sample:
+        """A sample under ``settings``."""
         ...
 
-    def under(self, settings: Settings) -> Sample:
-        """The host under ``settings``."""
+    def pair(self, settings: Settings) -> Pair:
+        """The host as found and under ``settings``, fit to be compared."""
         ...
 
 
@@ -80,19 +81,19 @@ class SimBench:
     def __init__(self, host: Host, seconds: float, step: Step) -> None:
         self.spec, self.found = host.describe(), host.settings()
         self._host, self._seconds, self._step = host, seconds, step
-        self._baseline: Sample | None = None
-
-    def baseline(self) -> Sample:
-        """See ``Bench.baseline``."""
-        if self._baseline is None:
-            self._baseline = self.under(self.found)
-        return self._baseline
+        self._before: Sample | None = None
 
     def under(self, settings: Settings) -> Sample:
         """See ``Bench.under``."""
         self._step(self.spec.uri)
         self._host.apply(settings)
         return self._host.measure(self._seconds)
+
+    def pair(self, settings: Settings) -> Pair:
+        """See ``Bench.pair``."""
+        if self._before is None:
+            self._before = self.under(self.found)
+        return Pair(before=self._before, after=self.under(settings))
 
 
 class LiveBench:
@@ -102,14 +103,20 @@ class LiveBench:
         self.spec, self.found = trial.spec, trial.found
         self._trial, self._budget, self._step = trial, budget, step
 
-    def baseline(self) -> Sample:
-        """See ``Bench.baseline``."""
-        return self.under(self.found)
-
     def under(self, settings: Settings) -> Sample:
         """See ``Bench.under``."""
         self._step(self.spec.uri)
         return settled(self._trial, settings, self._budget)
+
+    def pair(self, settings: Settings) -> Pair:
+        """See ``Bench.pair``: as many pairs in turn as the budget says, pooled."""
+        turns = [
+            Pair(before=self.under(self.found), after=self.under(settings))
+            for _ in range(self._budget.pairs)
+        ]
+        return Pair(
+            before=pool(turn.before for turn in turns), after=pool(turn.after for turn in turns)
+        )
 
 
 def search(
@@ -119,16 +126,16 @@ def search(
     history = History(
         spec=bench.spec,
         baseline=bench.found,
-        baseline_sample=bench.baseline(),
+        baseline_sample=bench.pair(bench.found).before,
         guards=guards,
     )
     while len(history.trials) < tries:
         settings = policy.propose(history)
         if settings is None or measured(history, settings):
             break
-        before, after = bench.baseline(), bench.under(settings)
-        verdict = judge(bench.spec, settings, after, bench.found, before, guards)
-        history = history.with_trial(Trial(settings=settings, sample=after, verdict=verdict))
+        pair = bench.pair(settings)
+        verdict = judge(bench.spec, settings, pair.after, bench.found, pair.before, guards)
+        history = history.with_trial(Trial(settings=settings, sample=pair.after, verdict=verdict))
     return history.start, tuple(trial.verdict for trial in history.trials)
 
 
@@ -154,32 +161,33 @@ def compare_simulated(
         kept: dict[str, Settings] = {}
         for policy in chosen[seed]:
             kept[policy.name], verdicts = search(seen, policy, budget.tries, guards)
-            dots += [_dot(name, policy.name, verdict) for verdict in verdicts]
+            dots += [dot(name, policy.name, verdict) for verdict in verdicts]
         scores += _score(unseen, name, seed, kept, guards)
     return Results(scores=tuple(scores), dots=tuple(dots))
 
 
-def compare_live(
-    trial: Transaction,
-    policies: Sequence[Policy],
-    budget: Budget,
-    rounds: int,
-    guards: Guards,
-    step: Step,
-) -> Results:
-    """Compare on a held live host, which is as found again when its transaction ends."""
-    bench, name = LiveBench(trial, budget, step), trial.spec.uri
+def choose_live(
+    bench: LiveBench, policies: Sequence[Policy], tries: int, guards: Guards
+) -> tuple[dict[str, Settings], tuple[Dot, ...]]:
+    """What each policy keeps on a held live host, and all that was measured for it."""
     kept: dict[str, Settings] = {}
     dots: list[Dot] = []
     for policy in policies:
-        kept[policy.name], verdicts = search(bench, policy, budget.tries, guards)
-        dots += [_dot(name, policy.name, verdict) for verdict in verdicts]
+        kept[policy.name], verdicts = search(bench, policy, tries, guards)
+        dots += [dot(bench.spec.uri, policy.name, verdict) for verdict in verdicts]
+    return kept, tuple(dots)
+
+
+def score_live(
+    bench: LiveBench, kept: Mapping[str, Settings], rounds: int, guards: Guards
+) -> tuple[Score, ...]:
+    """Measure what each policy kept, in rounds, each in another random order."""
     order = Random(0)  # noqa: S311 - an order to measure in, not a secret
     scores: list[Score] = []
     for number in range(rounds):
         shuffled = dict(order.sample(list(kept.items()), len(kept)))
-        scores += _score(bench, name, number, shuffled, guards)
-    return Results(scores=tuple(scores), dots=tuple(dots))
+        scores += _score(bench, bench.spec.uri, number, shuffled, guards)
+    return tuple(scores)
 
 
 def _score(
@@ -208,13 +216,14 @@ def _score(
                 cores=verdict.cores,
                 per_core=verdict.per_core,
                 ratio=verdict.per_core / stock.per_core,
-                broken=verdict.broken,
+                guards=verdict.guards,
             )
         )
     return scores
 
 
-def _dot(host: str, policy: str, verdict: Verdict) -> Dot:
+def dot(host: str, policy: str, verdict: Verdict) -> Dot:
+    """A verdict as a point of a picture."""
     return Dot(
         host=host,
         policy=policy,

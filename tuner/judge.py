@@ -105,14 +105,16 @@ def decide(gain: Interval, guards: Sequence[GuardJudgement]) -> tuple[Outcome, s
     if broken := [guard for guard in guards if guard.broken]:
         missed = ", ".join(f"{guard.name} by {-guard.margin.mean:.0%}" for guard in broken)
         return "guard broken", f"misses the guard on {missed}"
-    as_found = f"{ratio(gain)} the bandwidth per core as found"
     if gain.positive:
-        return "keep", f"better beyond noise: {as_found}"
+        return "keep", f"better beyond noise: bandwidth per core {ratio(gain)} as found"
     if gain.negative:
-        return "worse", f"worse beyond noise: {as_found}"
+        return "worse", f"worse beyond noise: bandwidth per core {ratio(gain)} as found"
     if gain.low is None or gain.high is None or max(-gain.low, gain.high) > RESOLUTION:
-        return "cannot tell", f"hidden by noise: {as_found}; measure longer or more pairs"
-    return "no difference", as_found
+        return "cannot tell", (
+            f"hidden by noise: bandwidth per core {ratio(gain)} as found; "
+            "more --pairs or --seconds would tell"
+        )
+    return "no difference", f"no difference: bandwidth per core {ratio(gain)} as found"
 
 
 def hopeless(judgement: Judgement) -> bool:
@@ -132,11 +134,11 @@ def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interva
 
 
 def ratio(gain: Interval) -> str:
-    """A gain as people read it: ``1.32x (1.25 to 1.40)``."""
-    mean = f"{math.exp(gain.mean):.2f}x"
+    """A gain as people read it: ``1.32 times (1.25 to 1.40)``."""
+    mean = f"{math.exp(gain.mean):.2f}"
     if gain.low is None or gain.high is None:
-        return mean
-    return f"{mean} ({_exp(gain.low):.2f} to {_exp(gain.high):.2f})"
+        return f"{mean} times"
+    return f"{mean} times ({_exp(gain.low):.2f} to {_exp(gain.high):.2f})"
 
 
 def _exp(value: float) -> float:

@@ -19,8 +19,16 @@ LEADER = 15.0
 """A label farther away than this is tied to its point by a thin line."""
 
 
-def label(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
-    """Name each point. Everything else must be drawn already, as the layout is final from here."""
+def label(
+    figure: Figure,
+    axes: Axes,
+    points: Mapping[str, tuple[float, float]],
+    others: Sequence[tuple[float, float]] = (),
+) -> None:
+    """Name each of ``points``, keeping clear of them and of ``others``.
+
+    Everything else must be drawn already, as the layout is final from here.
+    """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     scale = figure.dpi / 72.0
@@ -28,6 +36,9 @@ def label(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, float]])
         name: tuple(float(v) for v in axes.transData.transform(xy)) for name, xy in points.items()
     }
     taken = [_around(x, y, MARKER * scale) for x, y in place.values()]
+    for xy in others:
+        x, y = (float(v) for v in axes.transData.transform(xy))
+        taken.append(_around(x, y, MARKER * scale / 2))
     room = axes.get_window_extent()
     for names in _together(place, SAME * scale):
         (x, y), text = points[names[0]], _lines(names)

@@ -12,6 +12,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from envs.errors import InputError
 from tuner.compare import STOCK, Dot
@@ -22,6 +23,8 @@ DPI = 150
 INK, FAINT, GRID = "#222222", "#8a8a8a", "#dddddd"
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 LEARNED = "agent"
+LEAST_SPAN = 0.1
+"""A ratio's axis shows at least this much around 1, so that nothing looks like much."""
 
 
 def save(made: Comparison, folder: Path) -> tuple[Path, ...]:
@@ -33,10 +36,10 @@ def save(made: Comparison, folder: Path) -> tuple[Path, ...]:
         rows = [row for row in made.rows if row.host == host]
         dots = [dot for dot in made.dots if dot.host == host]
         path = folder / f"bandwidth-{_file_name(host)}.png"
-        _write(bandwidth_against_cores(host, rows, dots), path)
+        write(bandwidth_against_cores(host, rows, dots), path)
         written.append(path)
     path = folder / "ratio.png"
-    _write(ratios(made.rows), path)
+    write(ratios(made.rows), path)
     return (*written, path)
 
 
@@ -71,7 +74,10 @@ def bandwidth_against_cores(host: str, rows: Sequence[Row], dots: Sequence[Dot])
     )
     points = {row.policy: (row.cores, row.bandwidth) for row in rows}
     for policy, (x, y) in points.items():
-        axes.scatter([x], [y], s=64, color=_colour(policy), edgecolors="white", lw=0.8, zorder=4)
+        above = 5 if policy in (STOCK, LEARNED) else 4
+        axes.scatter(
+            [x], [y], s=64, color=_colour(policy), edgecolors="white", lw=0.8, zorder=above
+        )
     if LEARNED in points and STOCK in points:
         axes.annotate(
             "", xy=points[LEARNED], xytext=points[STOCK], zorder=3,
@@ -81,7 +87,7 @@ def bandwidth_against_cores(host: str, rows: Sequence[Row], dots: Sequence[Dot])
     axes.set_ylabel("bandwidth (Gb/s)")
     axes.set_title(f"{host}: bandwidth against cores", loc="left")
     axes.legend(loc="lower right", frameon=False, fontsize=8)
-    label(figure, axes, points)
+    label(figure, axes, points, [(dot.cores, dot.bandwidth) for dot in dots])
     return figure
 
 
@@ -114,6 +120,10 @@ def ratios(rows: Sequence[Row]) -> Figure:
         axes.grid(axis="x", color=GRID, lw=0.7)
         axes.set_title(hosts[index], loc="left")
         axes.margins(x=0.12)
+        left, right = axes.get_xlim()
+        axes.set_xlim(min(left, 1.0 - LEAST_SPAN), max(right, 1.0 + LEAST_SPAN))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter("{x:.2f}")
     figure.supxlabel("Gb/s per core, relative to stock (hollow: a guard was missed)", fontsize=9)
     return figure
 
@@ -140,7 +150,8 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _write(figure: Figure, path: Path) -> None:
+def write(figure: Figure, path: Path) -> None:
+    """Save a picture as PNG. Raises InputError where it cannot be written."""
     try:
         figure.savefig(path, dpi=DPI, facecolor="white")
     except OSError as error:
@@ -168,8 +179,8 @@ def _iso_lines(axes: Axes) -> None:
 
 def _round_steps(middle: float) -> list[float]:
     """A few round slopes around the diagonal of the picture."""
-    steps = [m * 10.0**e for e in range(-3, 5) for m in (1, 2, 5)]
-    return [step for step in steps if middle / 4 <= step <= middle * 4]
+    steps = [m * 10.0**e for e in range(-3, 5) for m in (1, 1.5, 2, 3, 5, 7)]
+    return [step for step in steps if middle / 3 <= step <= middle * 3]
 
 
 def _front(axes: Axes, points: Sequence[tuple[float, float]]) -> None:

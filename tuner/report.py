@@ -32,7 +32,7 @@ PACKAGES = ("viotune", "numpy", "numba", "scipy", "gymnasium", "torch")
 class Row(Record, frozen=True):
     """A policy on a host: means over the runs, and its ratio to the host as found.
 
-    ``broken`` names each guard that was missed with the number of runs in which it was.
+    ``broken`` names each guard that was missed on average, with the number of runs in which it was.
     """
 
     host: str
@@ -142,10 +142,10 @@ def save(made: Comparison, folder: Path) -> tuple[Path, ...]:
         table = folder / "scores.csv"
         with table.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(Score.__struct_fields__)
+            writer.writerow([*Score.__struct_fields__[:-1], "guards missed"])
             for score in made.scores:
-                row = msgspec.structs.asdict(score)
-                writer.writerow([*list(row.values())[:-1], "; ".join(score.broken)])
+                missed = "; ".join(guard.name for guard in score.guards if not guard.holds)
+                writer.writerow([*list(msgspec.structs.asdict(score).values())[:-1], missed])
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror}") from error
     return document, table
@@ -153,9 +153,6 @@ def save(made: Comparison, folder: Path) -> tuple[Path, ...]:
 
 def _row(host: str, policy: str, groups: Sequence[Sequence[Score]]) -> Row:
     scores = [score for group in groups for score in group]
-    broken: dict[str, int] = {}
-    for name in (name for score in scores for name in score.broken):
-        broken[name] = broken.get(name, 0) + 1
     return Row(
         host=host,
         policy=policy,
@@ -164,8 +161,19 @@ def _row(host: str, policy: str, groups: Sequence[Sequence[Score]]) -> Row:
         cores=sum(score.cores for score in scores) / len(scores),
         per_core=sum(score.per_core for score in scores) / len(scores),
         ratio=mean_ratio([[score.ratio for score in group] for group in groups]),
-        broken=broken,
+        broken=_missed(scores),
     )
+
+
+def _missed(scores: Sequence[Score]) -> dict[str, int]:
+    margins: dict[str, list[float]] = {}
+    for guard in (guard for score in scores for guard in score.guards):
+        margins.setdefault(guard.name, []).append(guard.margin)
+    return {
+        name: sum(margin < 0.0 for margin in found)
+        for name, found in margins.items()
+        if sum(found) < 0.0
+    }
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -40,7 +40,8 @@ def command(
     wrong, the host is put back as it was.
     """
     output = Output(as_json=as_json)
-    chosen, rules = options.policy_of(policy, setting), options.guards_of(guards)
+    chosen = options.policy_of(policy, setting)
+    rules = options.guards_of(options.kind_of(uri), guards)
     with (
         options.opened(uri) as host,
         state.held(host) as journal,

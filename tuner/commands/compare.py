@@ -11,10 +11,20 @@ from envs.errors import InputError
 from envs.reward import Guards
 from tuner import report, state
 from tuner.commands import options
-from tuner.compare import STOCK, Results, compare_live, compare_simulated
+from tuner.compare import (
+    STOCK,
+    LiveBench,
+    Results,
+    choose_live,
+    compare_simulated,
+    score_live,
+)
 from tuner.console import Output
 from tuner.transaction import transaction
 from tuner.tune import Budget, Step
+
+PAIRS = 2
+"""How often a live host is measured, as found and changed in turn, for each setting tried."""
 
 
 @click.command("compare")
@@ -68,10 +78,12 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """
     if scenarios and uri:
         raise InputError("choose one of --scenario and --host")
-    output, rules = Output(as_json=as_json), options.guards_of(guards)
+    output = Output(as_json=as_json)
+    kind = options.kind_of(uri) if uri else "sim"
+    rules = options.guards_of(kind, guards)
     draw = _pictures() if out is not None else None
     names = tuple(dict.fromkeys([STOCK, *(policies or registry.names())]))
-    budget = options.budget_of("live" if uri else "sim", tries=tries, seconds=seconds)
+    budget = options.budget_of(kind, tries=tries, pairs=PAIRS, seconds=seconds)
     scenarios = scenarios or (() if uri else scenario.names())
     most = _most_measurements(len(names), len(scenarios), runs, tries, live=bool(uri))
     with output.progress(most, "compare") as step:
@@ -106,11 +118,13 @@ def _on_live_host(
         state.held(host) as journal,
         transaction(host, journal, "compare") as trial,
     ):
-        return compare_live(trial, policies, budget, runs, rules, step)
+        bench = LiveBench(trial, budget, step)
+        kept, dots = choose_live(bench, policies, budget.tries, rules)
+        return Results(scores=score_live(bench, kept, runs, rules), dots=dots)
 
 
 def _most_measurements(policies: int, hosts: int, runs: int, tries: int, *, live: bool) -> int:
     """The most measurements there can be: a policy may stop early, or keep what another kept."""
     if live:
-        return 1 + 2 * policies * tries + runs * policies
+        return 2 * PAIRS * policies * (tries + 1) + runs * policies
     return hosts * runs * (1 + policies * tries + policies)

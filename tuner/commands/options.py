@@ -11,11 +11,11 @@ import msgspec
 from agents import registry
 from agents.policy import Policy
 from envs.errors import InputError
-from envs.history import History
-from envs.host import Host, Settings
+from envs.host import Host
 from envs.hosts.locate import open_host
 from envs.reward import Guards
-from tuner.settings import PartialSettings, read
+from tuner.given import Given
+from tuner.settings import read
 from tuner.tune import Budget
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,30 +48,25 @@ guard_option = click.option(
     "guards",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Change a guard: " + ", ".join(Guards.__struct_fields__) + ". May be repeated.",
+    help=f"Change one of {', '.join(Guards.__struct_fields__)}; may be repeated.",
 )
 
 SETTLE = 0.5
 """Seconds that a live host is given to get used to a setting."""
-
-
-class GivenSetting:
-    """A policy that proposes the one setting that a person gave."""
-
-    def __init__(self, name: str, setting: PartialSettings) -> None:
-        self.name = name
-        self._setting = setting
-
-    def propose(self, history: History) -> Settings | None:
-        """The setting, once."""
-        return None if history.trials else self._setting.over(history.baseline)
+LIVE_TOLERANCE = 0.1
+"""What noise may take from a live host's bandwidth before a guard counts as broken."""
 
 
 def policy_of(name: str, setting: Path | None) -> Policy:
     """The policy that the options ask for."""
     if setting is None:
         return registry.get(name)
-    return GivenSetting(str(setting), read(setting))
+    return Given(name=str(setting), make=read(setting).over)
+
+
+def kind_of(uri: str) -> str:
+    """The kind of host that a URI names: what stands before its colon."""
+    return uri.partition(":")[0]
 
 
 def budget_of(
@@ -83,9 +78,9 @@ def budget_of(
     return Budget(tries=tries, pairs=pairs or 4, seconds=seconds or 2.0, settle=SETTLE)
 
 
-def guards_of(given: tuple[str, ...]) -> Guards:
-    """The guards with those changed that the options name."""
-    changes: dict[str, float] = {}
+def guards_of(kind: str, given: tuple[str, ...]) -> Guards:
+    """The guards of a kind of host, with those changed that the options name."""
+    changes = {} if kind == "sim" else {"tolerance": LIVE_TOLERANCE}
     for text in given:
         name, _, value = text.partition("=")
         if name not in Guards.__struct_fields__:

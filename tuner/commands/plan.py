@@ -56,7 +56,8 @@ def command(
     if as_json and as_script:
         raise InputError("choose one of --json and --script")
     output = Output(as_json=as_json)
-    chosen, rules = options.policy_of(policy, setting), options.guards_of(guards)
+    chosen = options.policy_of(policy, setting)
+    rules = options.guards_of(options.kind_of(uri), guards)
     with options.opened(uri) as host, state.held(host) as journal:
         with interrupts() as noted:
             if recover(host, journal):
