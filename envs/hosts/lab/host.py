@@ -31,7 +31,7 @@ from envs.hosts.change import Change
 from envs.hosts.lab import record
 from envs.hosts.lab.config import BRIDGE, DRIVER, UPLINK, plan
 from envs.hosts.lab.duties import Duties, Duty
-from envs.hosts.lab.record import Lab
+from envs.hosts.lab.record import Lab, Process
 from envs.hosts.lab.state import Context, LabState, changes, settings, wanted
 from envs.hosts.transport import LocalTransport, Transport, output, read_files
 
@@ -160,15 +160,11 @@ class LabHost:
 
     def _cores(self) -> tuple[int, ...]:
         """The cores the lab may use: those of its supervisor, which nobody moves."""
-        pid = self._lab.supervisor.pid if self._lab.supervisor else 0
-        path = f"/proc/{pid}/status"
-        texts = read_files(self.transport, [path])
-        if path not in texts:
-            raise HostError(
-                f"the supervisor of lab {self._lab.config.name!r} has ended: "
-                "run: tuner lab down, then: tuner lab up"
-            )
-        return linux.affinity(texts[path])
+        supervisor = self._lab.supervisor or Process(pid=0, start=0)
+        folder = f"/proc/{supervisor.pid}"
+        texts = read_files(self.transport, [f"{folder}/stat", f"{folder}/status"])
+        self._task("supervisor", supervisor, texts)
+        return linux.affinity(texts[f"{folder}/status"])
 
     def _describe(self) -> HostSpec:
         cores = linux.topology(output(self.transport, linux.TOPOLOGY), self._context.cores)
@@ -269,19 +265,18 @@ class LabHost:
 
     def _check_alive(self, texts: Mapping[str, str]) -> Mapping[str, linux.Task]:
         """Each process, if it is still the one that was started."""
-        tasks = {}
-        for key, process in self._lab.processes.items():
-            stat = texts.get(f"/proc/{process.pid}/stat")
-            found = (
-                linux.task(stat, texts.get(f"/proc/{process.pid}/schedstat", "")) if stat else None
-            )
-            if found is None or found.start != process.start or found.state in "ZX":
-                raise HostError(
-                    f"{key} of lab {self._lab.config.name!r} has ended: "
-                    "run: tuner lab down, then: tuner lab up"
-                )
-            tasks[key] = found
-        return tasks
+        return {key: self._task(key, p, texts) for key, p in self._lab.processes.items()}
+
+    def _task(self, key: str, process: Process, texts: Mapping[str, str]) -> linux.Task:
+        folder = f"/proc/{process.pid}"
+        if stat := texts.get(f"{folder}/stat"):
+            found = linux.task(stat, texts.get(f"{folder}/schedstat", ""))
+            if found.start == process.start and found.state not in "ZX":
+                return found
+        raise HostError(
+            f"{key} of lab {self._lab.config.name!r} has ended: "
+            "run: tuner lab down, then: tuner lab up"
+        )
 
     def _count(self) -> Counters:
         """All counters, in one command."""
