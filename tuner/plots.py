@@ -74,11 +74,13 @@ def bandwidth_against_cores(host: str, rows: Sequence[Row], dots: Sequence[Dot])
     )
     points = {row.policy: (row.cores, row.bandwidth) for row in rows}
     for policy, (x, y) in points.items():
-        above = 5 if policy in (STOCK, LEARNED) else 4
+        order = 5 if policy in (STOCK, LEARNED) else 4
         axes.scatter(
-            [x], [y], s=64, color=_colour(policy), edgecolors="white", lw=0.8, zorder=above
+            [x], [y], s=64, color=_colour(policy), edgecolors="white", lw=0.8, zorder=order
         )
+    arrow: list[tuple[float, float]] = []
     if LEARNED in points and STOCK in points:
+        arrow = _between(points[STOCK], points[LEARNED])
         axes.annotate(
             "", xy=points[LEARNED], xytext=points[STOCK], zorder=3,
             arrowprops={"arrowstyle": "-|>", "color": BLUE, "lw": 1.6, "shrinkA": 5, "shrinkB": 5},
@@ -87,7 +89,7 @@ def bandwidth_against_cores(host: str, rows: Sequence[Row], dots: Sequence[Dot])
     axes.set_ylabel("bandwidth (Gb/s)")
     axes.set_title(f"{host}: bandwidth against cores", loc="left")
     axes.legend(loc="lower right", frameon=False, fontsize=8)
-    label(figure, axes, points, [(dot.cores, dot.bandwidth) for dot in dots])
+    label(figure, axes, points, [*((dot.cores, dot.bandwidth) for dot in dots), *arrow])
     return figure
 
 
@@ -162,6 +164,12 @@ def _colour(policy: str) -> str:
     if policy == STOCK:
         return INK
     return ORANGE if policy != LEARNED else BLUE
+
+
+def _between(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
+    """Points along a line, close enough that no name fits between them."""
+    (x, y), (to_x, to_y) = start, end
+    return [(x + (to_x - x) * n / 24, y + (to_y - y) * n / 24) for n in range(25)]
 
 
 def _iso_lines(axes: Axes) -> None:

@@ -1,0 +1,179 @@
+"""On a real host: a tuner that is interrupted or killed leaves it as it was found."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from envs.hosts.lab import manage
+from envs.hosts.lab.config import LabConfig
+from envs.hosts.lab.host import LabHost
+from tuner import state
+from tuner.settings import read
+from tuner.transaction import transaction
+
+pytestmark = pytest.mark.lab
+
+NAME = "test-tuner"
+URI = f"lab:{NAME}"
+SETTING = {
+    "placement": {"relay1": [0], "relay2": [0]},
+    "tx_queue": {"vif1": 64, "vif2": 64},
+    "bridge": "lean",
+}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[manage.LabStatus]:
+    made = manage.up(LabConfig(name=NAME))
+    try:
+        yield made
+    finally:
+        manage.down(NAME)
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> str:
+    path = tmp_path / "setting.json"
+    path.write_text(json.dumps(SETTING))
+    return str(path)
+
+
+def tuner(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tuner.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def answer(*words: str) -> dict[str, object]:
+    out, err = (process := tuner(*words)).communicate()
+    assert process.returncode == 0, err
+    found: dict[str, object] = json.loads(out)
+    return found
+
+
+def readings(lab: manage.LabStatus) -> tuple[str, ...]:
+    """The knobs as the system's own tools see them, without any code of ours."""
+    record = json.loads((Path(lab.state_dir) / "lab.json").read_text())
+    inside = ("nsenter", "-t", str(record["supervisor"]["pid"]), "-n", "--")
+    commands = [
+        *(("taskset", "-a", "-c", "-p", str(p["pid"])) for p in record["processes"].values()),
+        (*inside, "ip", "-d", "link", "show"),
+        (*inside, "bridge", "-d", "link", "show"),
+        (*inside, "tc", "qdisc", "show"),
+        (*inside, "tc", "filter", "show", "dev", "vif1", "ingress"),
+    ]
+    outputs = [subprocess.run(c, capture_output=True, text=True, check=False) for c in commands]
+    return tuple(re.sub(r"\w+_timer +[\d.]+", "", done.stdout) for done in outputs)
+
+
+def journal(lab: manage.LabStatus) -> str:
+    path = Path(lab.state_dir) / "journal.jsonl"
+    return path.read_text() if path.exists() else ""
+
+
+def begin(lab: manage.LabStatus, setting: str) -> "subprocess.Popen[str]":
+    """An apply that has got as far as trying its setting on the host."""
+    before = journal(lab).count('"applying"')
+    as_found = readings(lab)
+    words = ("apply", "--host", URI, "--setting", setting, "--pairs", "100", "--seconds", "0.3")
+    process = tuner(*words)
+    while journal(lab).count('"applying"') == before or readings(lab) == as_found:
+        assert process.poll() is None, process.communicate()[1]
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_apply_leaves_the_host_as_found(
+    lab: manage.LabStatus, setting: str, number: int
+) -> None:
+    """As a terminal does on Ctrl-C, the signal also goes to the commands that are just running."""
+    as_found = readings(lab)
+    process = begin(lab, setting)
+    os.killpg(process.pid, number)
+    out, err = process.communicate()
+    assert process.returncode == 128 + number
+    assert "Traceback" not in err
+    assert out == ""
+    assert readings(lab) == as_found
+    assert answer("status", "--host", URI, "--json")["state"] == "untouched"
+
+
+def test_a_killed_apply_is_told_of_and_undone_by_rollback(
+    lab: manage.LabStatus, setting: str
+) -> None:
+    as_found = readings(lab)
+    process = begin(lab, setting)
+    process.kill()
+    process.communicate()
+    assert answer("status", "--host", URI, "--json")["state"] == "interrupted"
+    answer("rollback", "--host", URI, "--json")
+    assert readings(lab) == as_found
+    assert answer("status", "--host", URI, "--json")["state"] == "untouched"
+
+
+def test_a_killed_apply_is_undone_by_the_next_plan(lab: manage.LabStatus, setting: str) -> None:
+    as_found = readings(lab)
+    process = begin(lab, setting)
+    process.kill()
+    process.communicate()
+    plan = answer("plan", "--host", URI, "--setting", setting, "--seconds", "0.1", "--json")
+    assert plan["changes"]
+    assert readings(lab) == as_found
+
+
+def test_a_second_tuner_is_told_who_holds_the_host(lab: manage.LabStatus, setting: str) -> None:
+    process = begin(lab, setting)
+    try:
+        second = tuner("rollback", "--host", URI)
+        _, err = second.communicate()
+        assert second.returncode == 7
+        assert f"process {process.pid}" in err
+        assert answer("status", "--host", URI, "--json")["state"] == "busy"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+
+
+def test_the_script_of_a_plan_does_and_undoes_it(
+    lab: manage.LabStatus, setting: str, tmp_path: Path
+) -> None:
+    as_found = readings(lab)
+    words = ("plan", "--host", URI, "--setting", setting, "--seconds", "0.1", "--script")
+    script, err = tuner(*words).communicate()
+    assert script, err
+    there, back = script.split("# To undo it, run these:")
+    subprocess.run(["sh", "-e"], input=there, text=True, check=True, capture_output=True)
+    assert readings(lab) != as_found
+    undo = "\n".join(line[4:] for line in back.splitlines() if line.startswith("#   "))
+    subprocess.run(["sh", "-e"], input=undo, text=True, check=True, capture_output=True)
+    assert readings(lab) == as_found
+
+
+def test_what_is_confirmed_stays_until_it_is_rolled_back(
+    lab: manage.LabStatus, setting: str
+) -> None:
+    as_found = readings(lab)
+    host = LabHost.open(NAME)
+    target = read(Path(setting)).over(host.settings())
+    with state.held(host) as held, transaction(host, held, "test") as trial:
+        trial.apply(target)
+        trial.confirm("by a test")
+    assert host.settings() == target
+    assert answer("status", "--host", URI, "--json")["state"] == "confirmed"
+    host.apply(msgspec.structs.replace(target, bridge="stock"))
+    assert answer("status", "--host", URI, "--json")["state"] == "changed"
+    host.apply(target)
+    answer("rollback", "--host", URI, "--json")
+    assert readings(lab) == as_found
