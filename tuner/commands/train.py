@@ -1,0 +1,49 @@
+"""``tuner train``: ``agents.train`` as a verb, with its options and ``--json``."""
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agents import artifact, config
+from agents.train import main as training
+from agents.train import train
+from envs.errors import InputError
+from envs.host import Record
+from tuner.console import Output
+
+
+class Trained(Record, frozen=True):
+    """The folder of a trained agent, and its scores on hosts it was not trained on."""
+
+    agent: str
+    scores: dict[str, float]
+
+
+def run(out: str, config_path: str | None, resume: bool, as_json: bool, **keys: Any) -> None:  # noqa: ANN401 - a key of the configuration each
+    """Train, and say where the agent is and what it scored."""
+    output = Output(as_json=as_json)
+    settings = config.load(Path(config_path) if config_path else None, keys)
+    try:
+        with redirect_stdout(sys.stderr):  # its progress; the result alone goes to stdout
+            folder = train(settings, Path(out), resume=resume)
+    except ImportError as error:
+        raise InputError(f"training needs {error.name}: pip install 'viotune[train]'") from error
+    trained = Trained(agent=str(folder), scores=dict(artifact.load(folder).about.scores))
+    output.show(f"The agent is {folder}; use it with: --policy {folder}")
+    for name, value in trained.scores.items():
+        output.show(f"  {name}  {value:.3f}")
+    output.emit(trained)
+
+
+command = click.Command(
+    "train",
+    callback=run,
+    params=[
+        *training.params,
+        click.Option(["--json", "as_json"], is_flag=True, help="One JSON document on stdout."),
+    ],
+    help="Train an agent on generated hosts, on one scenario, or on a host.",
+)
