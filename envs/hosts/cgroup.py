@@ -62,5 +62,8 @@ def passed_on(group: Path) -> bool:
 
 
 def pass_on(group: Path) -> None:
-    """Make a version 2 group pass the CPU controller on. Raises OSError where it may not."""
+    """Make a version 2 group pass the CPU controller on. Raises OSError where it may not.
+
+    It is never taken back: by then others in the tree may rely on it, and it costs nothing.
+    """
     (group / "cgroup.subtree_control").write_text("+cpu")

@@ -108,15 +108,11 @@ def _blank(config: LabConfig) -> Lab:
     reason = "" if controller else "this machine has no cgroup with a CPU controller"
     if not privileged:
         reason = "weights need root"
-    root = Path(controller.root) if controller else None
     return Lab(
         config=config,
         token=record.new_token(),
         userns=not privileged,
         cgroup=controller,
-        enabled_cpu=bool(
-            controller and root and controller.version == 2 and not cgroup.passed_on(root)
-        ),
         why_not=reason,
     )
 
@@ -243,9 +239,6 @@ def _remove_groups(lab: Lab) -> bool:
         group.rmdir()
     except OSError:
         return False
-    if lab.enabled_cpu:
-        with contextlib.suppress(OSError):  # another lab or service needs it by now
-            (group.parent / "cgroup.subtree_control").write_text("-cpu")
     return True
 
 

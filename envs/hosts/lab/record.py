@@ -34,16 +34,14 @@ class Lab(Record, frozen=True):
     """A lab. ``processes`` is empty until everything runs.
 
     ``token`` marks its processes. ``userns`` tells that it lives in a user namespace. ``cgroup``
-    is the controller of its weights, or None for the reason in ``why_not``; ``enabled_cpu`` says
-    that the tree's root did not pass the controller on before. ``direct`` is the reason why the
-    bridge mode direct cannot be had, empty where it can.
+    is the controller of its weights, or None for the reason in ``why_not``. ``direct`` is the
+    reason why the bridge mode direct cannot be had, empty where it can.
     """
 
     config: LabConfig
     token: str
     userns: bool
     cgroup: Controller | None = None
-    enabled_cpu: bool = False
     why_not: str = ""
     direct: str = ""
     supervisor: Process | None = None
