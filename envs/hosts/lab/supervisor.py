@@ -76,10 +76,8 @@ def _groups(lab: Lab, names: Plan) -> Lab:
             cgroup.pass_on(lab.group)
         for domain in (*names.domains, OUTSIDE):
             (lab.group / domain).mkdir()
-        file, unit = lab.cgroup.weight_file, lab.cgroup.default
-        (lab.group / OUTSIDE / file).write_text(str(unit * _OUTSIDE_BOOST))
-        # against the rest of the machine the lab weighs what its parts would, side by side
-        (lab.group / file).write_text(str(unit * (len(names.domains) + _OUTSIDE_BOOST)))
+        boosted = str(lab.cgroup.default * _OUTSIDE_BOOST)
+        (lab.group / OUTSIDE / lab.cgroup.weight_file).write_text(boosted)
     except OSError as error:
         return msgspec.structs.replace(lab, cgroup=None, why_not=f"no cgroup can be made: {error}")
     return lab

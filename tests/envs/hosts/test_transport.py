@@ -23,6 +23,11 @@ from envs.hosts.transport import (
 HOSTILE = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 
 
+quick = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
+)
+
+
 @pytest.fixture
 def local() -> LocalTransport:
     return LocalTransport()
@@ -47,17 +52,13 @@ def test_a_command_that_must_succeed_fails_with_its_own_complaint(local: LocalTr
         output(local, ["sh", "-c", "echo no luck >&2; exit 9"])
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
-)
+@quick
 @given(argument=HOSTILE)
 def test_an_argument_stays_one_argument(local: LocalTransport, argument: str) -> None:
     assert output(local, ["printf", "%s|", argument, "end"]).encode() == f"{argument}|end|".encode()
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
-)
+@quick
 @given(text=HOSTILE)
 def test_a_file_is_written_as_given(local: LocalTransport, tmp_path: Path, text: str) -> None:
     for write in (write_file, replace_file):
