@@ -1,6 +1,6 @@
 """Policies compared on the same hosts with the same number of measurements.
 
-Every policy may try the same number of settings and keeps the best it measured whose guards held,
+Every policy may try the same number of settings and keeps the best it measured that broke no guard,
 else the host as found. What each kept is then measured again, so that nobody is rewarded for a
 lucky measurement: a simulated host under a load that was not seen while choosing; a live host in
 rounds, all settings once each in random order, so that a drift hits all alike. Ratios are always
@@ -17,6 +17,7 @@ from envs.history import History, Trial
 from envs.host import Host, HostSpec, Record, Sample, Settings, to_json
 from envs.hosts.locate import open_host
 from envs.reward import Guard, Guards, Verdict, judge
+from tuner.judge import judge_pairs
 from tuner.pairs import Pair, pool
 from tuner.transaction import Transaction
 from tuner.tune import Budget, Step, settled
@@ -70,8 +71,12 @@ class Bench(Protocol):
         """A sample under ``settings``."""
         ...
 
-    def pair(self, settings: Settings) -> Pair:
-        """The host as found and under ``settings``, fit to be compared."""
+    def baseline(self) -> Sample:
+        """A sample of the host as found, measured once for all policies."""
+        ...
+
+    def pairs(self, settings: Settings) -> tuple[Pair, ...]:
+        """The host as found and under ``settings``, fit to be judged."""
         ...
 
 
@@ -89,11 +94,16 @@ class SimBench:
         self._host.apply(settings)
         return self._host.measure(self._seconds)
 
-    def pair(self, settings: Settings) -> Pair:
-        """See ``Bench.pair``."""
+    def baseline(self) -> Sample:
+        """See ``Bench.baseline``."""
         if self._before is None:
             self._before = self.under(self.found)
-        return Pair(before=self._before, after=self.under(settings))
+        return self._before
+
+    def pairs(self, settings: Settings) -> tuple[Pair, ...]:
+        """One pair, twice: a second measurement would be the same."""
+        pair = Pair(before=self.baseline(), after=self.under(settings))
+        return pair, pair
 
 
 class LiveBench:
@@ -102,41 +112,55 @@ class LiveBench:
     def __init__(self, trial: Transaction, budget: Budget, step: Step) -> None:
         self.spec, self.found = trial.spec, trial.found
         self._trial, self._budget, self._step = trial, budget, step
+        self._before: Sample | None = None
 
     def under(self, settings: Settings) -> Sample:
         """See ``Bench.under``."""
         self._step(self.spec.uri)
         return settled(self._trial, settings, self._budget)
 
-    def pair(self, settings: Settings) -> Pair:
-        """See ``Bench.pair``: as many pairs in turn as the budget says, pooled."""
-        turns = [
+    def baseline(self) -> Sample:
+        """See ``Bench.baseline``."""
+        if self._before is None:
+            self._before = self.under(self.found)
+        return self._before
+
+    def pairs(self, settings: Settings) -> tuple[Pair, ...]:
+        """As many pairs as the budget says, measured in turn."""
+        return tuple(
             Pair(before=self.under(self.found), after=self.under(settings))
             for _ in range(self._budget.pairs)
-        ]
-        return Pair(
-            before=pool(turn.before for turn in turns), after=pool(turn.after for turn in turns)
         )
 
 
 def search(
     bench: Bench, policy: Policy, tries: int, guards: Guards
 ) -> tuple[Settings, tuple[Verdict, ...]]:
-    """The best setting that ``policy`` finds within ``tries``, and what it measured."""
+    """The best setting that ``policy`` finds within ``tries``, and what it measured.
+
+    The best has the highest gain of those above the host as found that break no guard beyond
+    noise; a gain that was luck shows when it is measured again.
+    """
     history = History(
         spec=bench.spec,
         baseline=bench.found,
-        baseline_sample=bench.pair(bench.found).before,
+        baseline_sample=bench.baseline(),
         guards=guards,
     )
+    best, most = bench.found, 0.0
     while len(history.trials) < tries:
         settings = policy.propose(history)
         if settings is None or measured(history, settings):
             break
-        pair = bench.pair(settings)
-        verdict = judge(bench.spec, settings, pair.after, bench.found, pair.before, guards)
-        history = history.with_trial(Trial(settings=settings, sample=pair.after, verdict=verdict))
-    return history.start, tuple(trial.verdict for trial in history.trials)
+        pairs = bench.pairs(settings)
+        judgement = judge_pairs(bench.spec, bench.found, settings, pairs, guards)
+        sample = pool(pair.after for pair in pairs)
+        history = history.with_trial(
+            Trial(settings=settings, sample=sample, verdict=judgement.after)
+        )
+        if judgement.gain.mean > most and not any(guard.broken for guard in judgement.guards):
+            best, most = settings, judgement.gain.mean
+    return best, tuple(trial.verdict for trial in history.trials)
 
 
 def compare_simulated(

@@ -11,6 +11,7 @@ import click
 import msgspec
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 PIPE_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
@@ -30,10 +31,16 @@ class Output:
         click.echo(text, err=True)
 
     def show(self, *parts: RenderableType) -> None:
-        """A part of the result for people: text or tables on stdout, not with ``--json``."""
-        if not self.as_json:
-            for part in parts:
-                self._out.print(part)
+        """Parts of the result for people, lines or tables, on stdout; not with ``--json``.
+
+        Lines are printed as they are: the name of a guest may look like markup.
+        """
+        for part in () if self.as_json else parts:
+            self._out.print(part, markup=False, soft_wrap=isinstance(part, str))
+
+    def heading(self, text: str) -> None:
+        """A line that stands out, above what it names."""
+        self.show("", Text(text, style="bold"))
 
     def emit(self, document: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """The result for programs, only with ``--json``."""

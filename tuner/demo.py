@@ -57,21 +57,18 @@ def run(output: Output, noted: Interrupts) -> None:
     with demo_host(output, noted) as host, noted.waiting():
         spec = host.describe()
         rules = guards_of(spec.kind, ())
-        output.show(
-            f"\n[bold]1  The host as found[/]: {spec.uri}", host_table(spec, host.settings())
-        )
+        output.heading(f"1  The host as found: {spec.uri}")
+        output.show(host_table(spec, host.settings()))
         with state.held(host) as journal, transaction(host, journal, "demo") as trial:
-            output.show("[bold]2  The agent tunes it[/]: each try in turn with the host as found")
+            output.heading("2  The agent tunes it: each try in turn with the host as found")
             budget = budget_of(spec.kind, tries=3, seconds=1.0)
             with output.progress(budget.measurements, "tuning") as step:
                 tuning = tune(trial, agent, budget, rules, step)
             show(output, tuning)
-            output.show(
-                "\n[bold]3  Against the papers' heuristics[/]: all in turn, in random order"
-            )
+            output.heading("3  Against the papers' heuristics: all in turn, in random order")
             rivals = [registry.get(name) for name in (STOCK, *HEURISTICS)]
             less = budget_of(spec.kind, tries=2, pairs=2, seconds=1.0)
-            most = 4 * (2 * len(HEURISTICS) + 1) + ROUNDS * (len(rivals) + 1)
+            most = 1 + 8 * len(HEURISTICS) + ROUNDS * (len(rivals) + 1)
             with output.progress(most, "comparing") as step:
                 bench = LiveBench(trial, less, step)
                 kept, dots = choose_live(bench, rivals, less.tries, rules)

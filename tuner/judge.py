@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 RESOLUTION = 0.05
 """An interval that contains nothing and reaches no further than this means "no difference"."""
 HOPELESS = 0.5
-"""A guard missed by half is broken whatever the noise: no need to measure it again."""
+"""A guard missed by half, twice or more, is broken whatever the noise: measuring on only harms."""
 
 
 class Interval(Record, frozen=True):
@@ -50,8 +50,13 @@ class GuardJudgement(Record, frozen=True):
 
     @property
     def broken(self) -> bool:
-        """Broken beyond noise, or by so much that noise is no excuse."""
-        return self.margin.negative or self.margin.mean < -HOPELESS
+        """Broken beyond noise, or hopelessly."""
+        return self.margin.negative or self.hopeless
+
+    @property
+    def hopeless(self) -> bool:
+        """Missed by so much, more than once, that noise is no excuse."""
+        return self.margin.low is not None and self.margin.mean < -HOPELESS
 
 
 class Judgement(Record, frozen=True):
@@ -118,8 +123,8 @@ def decide(gain: Interval, guards: Sequence[GuardJudgement]) -> tuple[Outcome, s
 
 
 def hopeless(judgement: Judgement) -> bool:
-    """Whether a guard is missed by so much that measuring on would only harm the guests."""
-    return any(guard.margin.mean < -HOPELESS for guard in judgement.guards)
+    """Whether to measure on would only harm the guests."""
+    return any(guard.hopeless for guard in judgement.guards)
 
 
 def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:

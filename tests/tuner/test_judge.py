@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stumbling_host import FOUND, SPEC, sample
 
 from envs.reward import Guards
-from tuner.judge import decide, interval, judge_pairs, ratio
+from tuner.judge import decide, hopeless, interval, judge_pairs, ratio
 from tuner.pairs import Pair, pool
 
 
@@ -58,9 +58,12 @@ def test_a_guard_missed_within_noise_is_not_broken() -> None:
     assert judge_pairs(SPEC, FOUND, FOUND, measured).outcome == "keep"
 
 
-def test_starving_one_guest_is_hopeless_after_one_pair() -> None:
+def test_starving_one_guest_is_hopeless_after_two_pairs_but_not_after_one() -> None:
     starved = Pair(before=sample(5.0, 1.0), after=sample(9.0, 1.0, share=1.0))
-    judgement = judge_pairs(SPEC, FOUND, FOUND, [starved])
+    hungry = Pair(before=sample(5.0, 1.0), after=sample(9.0, 1.0, share=0.9))
+    assert not hopeless(judge_pairs(SPEC, FOUND, FOUND, [starved]))
+    judgement = judge_pairs(SPEC, FOUND, FOUND, [starved, hungry])
+    assert hopeless(judgement)
     assert judgement.outcome == "guard broken"
     assert "bandwidth of two" in judgement.reason
 

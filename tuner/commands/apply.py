@@ -60,16 +60,17 @@ def command(
 def show(output: Output, tuning: Tuning) -> None:
     """What was found, tried and decided, for people."""
     for number, tried in enumerate(tuning.trials, 1):
-        output.show(f"[bold]Try {number}[/] would change")
-        output.show(diff_table(differences(tuning.found, tried.settings)), "")
+        output.heading(f"Try {number} would change")
+        output.show(diff_table(differences(tuning.found, tried.settings)))
     if tuning.trials:
-        output.show("[bold]Measured[/]", trial_table(tuning.trials), "")
+        output.heading("Measured")
+        output.show(trial_table(tuning.trials))
     best = tuning.best
     if best is None:
-        output.show("[bold]Host[/]", verdict_table([("as found", tuning.baseline)]), "")
+        rows = [("as found", tuning.baseline)]
     else:
         rows = [("as found", best.judgement.before), ("as kept", best.judgement.after)]
-        output.show("[bold]Host[/]", verdict_table(rows), "")
-    output.show(tuning.reason)
+    output.heading("Host")
+    output.show(verdict_table(rows), "", tuning.reason)
     for tried in tuning.trials if best is None else ():
         output.show(f"  {tried.judgement.outcome}: {tried.judgement.reason}")

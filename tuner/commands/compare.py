@@ -126,5 +126,5 @@ def _on_live_host(
 def _most_measurements(policies: int, hosts: int, runs: int, tries: int, *, live: bool) -> int:
     """The most measurements there can be: a policy may stop early, or keep what another kept."""
     if live:
-        return 2 * PAIRS * policies * (tries + 1) + runs * policies
+        return 1 + 2 * PAIRS * policies * tries + runs * policies
     return hosts * runs * (1 + policies * tries + policies)

@@ -92,11 +92,13 @@ def command(
 
 def show(output: Output, plan: Plan) -> None:
     """The host as found and the diff, for people."""
-    output.show(f"[bold]{plan.spec.uri} as found[/]", host_table(plan.spec, plan.found), "")
+    output.heading(f"{plan.spec.uri} as found")
+    output.show(host_table(plan.spec, plan.found), "")
     output.show(verdict_table([("as found", plan.baseline)]), "")
     for knob, reason in plan.spec.limits.why_not.items():
         output.show(f"{knob} cannot be set here: {reason}")
     if plan.changes:
-        output.show(f"[bold]{plan.policy} would change[/]", diff_table(plan.changes))
+        output.heading(f"{plan.policy} would change")
+        output.show(diff_table(plan.changes))
     else:
         output.show(f"{plan.policy} would change nothing")

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import click
-from envs.sim.host import SimHost
 
 from envs import scenario
 from envs.errors import InputError
 from envs.host import HostSpec, Record, Sample, Settings
 from envs.knobs import check
 from envs.reward import Verdict, judge
+from envs.sim.host import SimHost
 from tuner.commands import options
 from tuner.console import Output
 from tuner.settings import differences, read
@@ -72,10 +72,13 @@ def command(
         stock=judge(spec, stock, before, stock, before),
         verdict=judge(spec, settings, after, stock, before),
     )
-    output.show(f"[bold]{name}[/]", host_table(spec, settings), "")
+    output.heading(name)
+    output.show(host_table(spec, settings))
     if settings != stock:
-        output.show("[bold]changed[/]", diff_table(differences(stock, settings)), "")
-    output.show(f"[bold]{length:g} s[/]", sample_table(spec, settings, after), "")
+        output.heading("changed from stock")
+        output.show(diff_table(differences(stock, settings)))
+    output.heading(f"{length:g} s")
+    output.show(sample_table(spec, settings, after), "")
     rows = [("stock", result.stock), ("changed", result.verdict)]
     output.show(verdict_table(rows[: 1 + (settings != stock)]))
     output.emit(result)
