@@ -26,6 +26,9 @@ Technique = Callable[[History, Settings], Settings]
 QUEUE_GROWTH = 4
 """By how much the TX queue grows from trial to trial: two doublings, as a trial is dear."""
 
+FILL = 0.7
+"""How busy a core is planned to be: what moves more once it is placed well uses more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heuristic:
@@ -54,7 +57,7 @@ def cache_aware(history: History, settings: Settings) -> Settings:
     place = dict(settings.placement)
     use = {name: seconds / sample.seconds for name, seconds in sample.backend_cpu.items()}
     use |= {name: seconds / sample.seconds for name, seconds in sample.guest_cpu.items()}
-    room = {core: 0.0 if core in side else 1.0 for core in spec.core_ids}
+    room = {core: 0.0 if core in side else FILL for core in spec.core_ids}
     taken = set(side)
     homes: dict[str, tuple[int, ...]] = {}
     served = _served(spec, use)
@@ -145,12 +148,17 @@ HEURISTICS: tuple[Heuristic, ...] = (
 
 
 def _served(spec: HostSpec, use: Mapping[str, float]) -> dict[str, list[Guest]]:
-    """The guests of each backend, the busiest backend and guest first, each guest once."""
-    left = sorted((g for g in spec.guests if g.vifs), key=lambda guest: -use[guest.name])
-    served: dict[str, list[Guest]] = {}
-    for backend in sorted(spec.backends, key=lambda backend: -use[backend.name]):
-        served[backend.name] = [g for g in left if set(g.vifs) & set(backend.vifs)]
-        left = [guest for guest in left if guest not in served[backend.name]]
+    """The guests of each backend, the busiest backend and guest first, each guest once.
+
+    A guest that several backends serve goes to the one whose guests are the least busy.
+    """
+    busy = sorted(spec.backends, key=lambda backend: -use[backend.name])
+    served: dict[str, list[Guest]] = {backend.name: [] for backend in busy}
+    for guest in sorted((g for g in spec.guests if g.vifs), key=lambda guest: -use[guest.name]):
+        able = [b.name for b in busy if set(guest.vifs) & set(b.vifs)]
+        if able:
+            least = min(able, key=lambda name: sum(use[g.name] for g in served[name]))
+            served[least].append(guest)
     return served
 
 

@@ -84,7 +84,7 @@ class AsIs(BaseFeaturesExtractor):
 
 
 class ScorerPolicy(MaskableActorCriticPolicy):
-    """The network where SB3 expects its actor and critic; their last layers are inside it."""
+    """The network where SB3 expects its ``mlp_extractor``; the last layers are inside it."""
 
     mlp_extractor: Any
     action_net: Any
@@ -102,12 +102,6 @@ class ScorerPolicy(MaskableActorCriticPolicy):
         self.layout = layout
         arguments["features_extractor_class"] = AsIs
         super().__init__(observation_space, action_space, lr_schedule, **arguments)
-
-    @property
-    def network(self) -> Network:
-        """The network, whose weights make an agent."""
-        network: Network = self.mlp_extractor
-        return network
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.mlp_extractor = Network(self.layout)

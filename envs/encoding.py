@@ -348,4 +348,5 @@ def _same_part(
 
 
 def _bounded(rows: Row) -> Row:
-    return np.clip(np.nan_to_num(rows, posinf=BOUND, neginf=-BOUND), -BOUND, BOUND)
+    """Within ``BOUND``; what is no number, too (fmin and fmax prefer the number)."""
+    return np.fmax(np.fmin(rows, BOUND), -BOUND)

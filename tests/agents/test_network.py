@@ -84,10 +84,10 @@ def test_maskable_ppo_trains_it() -> None:
         policy_kwargs={"layout": Layout(width=16, embed=8)},
         device="cpu",
     )
-    before = arrays(model.policy.network)
+    before = arrays(model.policy.mlp_extractor)
     before = {name: value.copy() for name, value in before.items()}
     model.learn(32)
-    after = arrays(model.policy.network)
+    after = arrays(model.policy.mlp_extractor)
     assert all(np.isfinite(value).all() for value in after.values())
     changed = {name for name in after if not np.array_equal(after[name], before[name])}
     assert changed == set(after)

@@ -1,0 +1,106 @@
+"""How an agent is trained: one flat record, read from TOML, saved with every run."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from envs.errors import InputError
+from envs.host import Record
+
+
+class TrainConfig(Record, frozen=True):
+    """The configuration of a training run.
+
+    ``choices`` is the length of the run, in choices. Hosts are generated anew in every episode,
+    unless ``scenario`` names one or ``host`` is the URI of a host, which is then really set and
+    measured. ``envs`` hosts are tuned side by side, simulated by ``workers`` processes (1: by
+    the one that trains, which is best where other work keeps the cores busy).
+
+    ``decisions`` an episode, ``seconds`` a measurement and ``settle`` seconds before it are those
+    of ``HostEnv``; ``reward_floor`` bounds what a bad setting may cost, so that a few disasters
+    do not drown the rest.
+
+    ``rollout`` choices of each environment, read in ``batch`` pieces ``epochs`` times, make an
+    update of proximal policy optimisation with ``learning_rate`` (falling to nothing over the
+    run), ``entropy`` bonus, discount ``gamma``, ``gae`` (lambda of the advantage) and ``clip``.
+    ``width`` and ``embed`` are the sizes of the network.
+
+    Every ``evaluate_every`` choices the agent tunes ``evaluate_hosts`` validation hosts in
+    ``tries`` tries each; every ``checkpoint_every`` choices all that is needed to go on is saved.
+    """
+
+    seed: int = 0
+    choices: int = 600_000
+    scenario: str | None = None
+    host: str | None = None
+    envs: int = 16
+    workers: int = 2
+    decisions: int = 3
+    seconds: float = 0.1
+    settle: float = 0.0
+    reward_floor: float = -1.5
+    rollout: int = 256
+    batch: int = 512
+    epochs: int = 4
+    learning_rate: float = 6e-4
+    entropy: float = 0.004
+    gamma: float = 1.0
+    gae: float = 0.97
+    clip: float = 0.2
+    width: int = 128
+    embed: int = 64
+    evaluate_every: int = 100_000
+    evaluate_hosts: int = 40
+    tries: int = 3
+    checkpoint_every: int = 50_000
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be. Raises ValueError that names the key."""
+        whole = ("choices", "envs", "workers", "decisions", "rollout", "batch", "epochs")
+        sizes = ("width", "embed", "evaluate_every", "evaluate_hosts", "tries", "checkpoint_every")
+        for key in (*whole, *sizes, "seconds", "learning_rate", "clip"):
+            if not getattr(self, key) > 0:
+                raise ValueError(f"{key}: must be above 0")
+        for key in ("gamma", "gae"):
+            if not 0.0 < getattr(self, key) <= 1.0:
+                raise ValueError(f"{key}: must be above 0 and at most 1")
+        if self.scenario and self.host:
+            raise ValueError("scenario and host: give one of them, not both")
+        if self.envs % self.workers:
+            raise ValueError("envs: must be a multiple of workers")
+        if self.host and self.envs != 1:
+            raise ValueError("envs: a host can be tuned by one environment only, set it to 1")
+
+
+def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The configuration in a TOML file (or the defaults), with some keys overridden.
+
+    Raises InputError naming the file and the key that is unknown or wrong.
+    """
+    data: dict[str, Any] = {}
+    where = "training configuration"
+    if path is not None:
+        where = str(path)
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not TOML: {error}") from error
+    data |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    if data.get("host"):
+        data = {"envs": 1, "workers": 1} | data
+    try:
+        return msgspec.convert(data, TrainConfig)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def render(config: TrainConfig) -> str:
+    """The configuration as TOML, keys that are None left out."""
+    pairs = msgspec.structs.asdict(config).items()
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in pairs if value is not None)

@@ -1,0 +1,95 @@
+"""Train an agent with maskable PPO on generated hosts, one scenario, or a host of one's own.
+
+    python -m agents.train --out runs/first
+    python -m agents.train --config more.toml --out runs/second --choices 2000000
+    python -m agents.train --out runs/first --resume
+
+A run's folder holds ``config.toml`` (the whole configuration), ``agent/`` (the agent so far; at
+the end, the trained one), the checkpoint, ``scores.json`` and ``tensorboard/``.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from agents import artifact, config
+from agents.config import TrainConfig
+from envs.errors import InputError, TunerError
+
+
+class Stopped(TunerError):
+    """A person stopped the run; what it had learned is saved."""
+
+    exit_code = 130
+
+
+def train(settings: TrainConfig, out: Path, *, resume: bool = False) -> Path:
+    """Train as configured and return the folder of the agent.
+
+    Raises InputError where ``out`` holds another run, or none to resume; Stopped on Ctrl-C.
+    """
+    from agents.run import Run  # noqa: PLC0415 (imports torch, which takes seconds)
+
+    if resume:
+        settings = config.load(out / "config.toml")
+    elif (out / "config.toml").exists():
+        raise InputError(f"{out}: holds a run already: add --resume, or choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "config.toml").write_text(config.render(settings), encoding="utf-8")
+    run = Run(settings, out, resume=resume)
+    try:
+        run.learn()
+    except KeyboardInterrupt:
+        run.save()
+        raise Stopped(f"stopped; go on with: python -m agents.train --out {out} --resume") from None
+    finally:
+        run.close()
+    return out / "agent"
+
+
+def _options() -> Iterator[click.Option]:
+    """One option for each key of the configuration."""
+    for field in msgspec.structs.fields(TrainConfig):
+        kind = next(k for k in (int, float, str) if k in _kinds(field.type))
+        yield click.Option(
+            [f"--{field.name.replace('_', '-')}"],
+            type=kind,
+            help=f"[default: {field.default}]",
+        )
+
+
+def _kinds(annotation: Any) -> tuple[type, ...]:  # noqa: ANN401 (a type or a union of types)
+    return getattr(annotation, "__args__", (annotation,))
+
+
+def command(out: str, config_path: str | None, resume: bool, **overrides: Any) -> None:  # noqa: ANN401
+    """Run ``train`` from the command line."""
+    given: Mapping[str, Any] = overrides
+    path = Path(config_path) if config_path else None
+    try:
+        folder = train(config.load(path, given), Path(out), resume=resume)
+    except TunerError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
+        raise SystemExit(error.exit_code) from error
+    about = artifact.load(folder).about
+    Console().print(f"{folder}: {', '.join(f'{k} {v:.3f}' for k, v in about.scores.items())}")
+
+
+main = click.Command(
+    "agents.train",
+    callback=command,
+    params=[
+        click.Option(["--out"], required=True, help="folder of the run"),
+        click.Option(["--config", "config_path"], help="TOML file; the options below override it"),
+        click.Option(["--resume"], is_flag=True, help="go on from the checkpoint in the folder"),
+        *_options(),
+    ],
+    help="Train an agent: on generated hosts, on one scenario, or on a host.",
+)
+
+if __name__ == "__main__":
+    main()

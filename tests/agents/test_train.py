@@ -1,0 +1,134 @@
+"""Training end to end, in small: an agent comes out, and a run that was stopped goes on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from agents import artifact, checkpoint, registry
+from agents.config import TrainConfig
+from agents.run import Run, Watch
+from agents.train import Stopped, main, train
+from agents.workers import Workers
+from envs.errors import InputError, TunerError
+
+TINY = TrainConfig(
+    scenario="lab",
+    choices=64,
+    envs=2,
+    workers=1,
+    decisions=1,
+    seconds=0.01,
+    rollout=16,
+    batch=16,
+    epochs=1,
+    width=16,
+    embed=8,
+    evaluate_every=32,
+    evaluate_hosts=2,
+    tries=1,
+    checkpoint_every=32,
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    assert train(TINY, out) == out / "agent"
+    return out
+
+
+def test_a_run_ends_with_an_agent_that_can_be_used(trained: Path) -> None:
+    agent = artifact.load(trained / "agent")
+    assert agent.about.training["choices"] == 64
+    assert set(agent.about.scores) == {
+        "mean gain",
+        "median gain",
+        "interquartile mean gain",
+        "share improved",
+    }
+    assert registry.get(str(trained / "agent")).name == str(trained / "agent")
+
+
+def test_a_run_leaves_its_configuration_scores_and_curves(trained: Path) -> None:
+    assert 'scenario = "lab"' in (trained / "config.toml").read_text()
+    assert {"32", "64"} <= set(json.loads((trained / "scores.json").read_text()))
+    assert list((trained / "tensorboard").iterdir())
+    assert len(list(trained.glob("checkpoint-*.safetensors"))) == 1
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(trained: Path) -> None:
+    with pytest.raises(InputError, match="--resume"):
+        train(TINY, trained)
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(watch: Watch) -> bool:
+        if watch.num_timesteps >= 40:
+            raise KeyboardInterrupt
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Watch, "_on_step", interrupt)
+        with pytest.raises(Stopped, match=r"--out .* --resume"):
+            train(TINY, tmp_path)
+    assert checkpoint.choices(tmp_path) == 40
+    train(TINY, tmp_path, resume=True)
+    assert checkpoint.choices(tmp_path) >= 64
+
+
+def test_a_checkpoint_holds_weights_moments_and_random_states(trained: Path) -> None:
+    runs = [Run(TINY, trained, resume=True) for _ in range(2)]
+    one, other = (run.model for run in runs)
+    for a, b in zip(one.policy.parameters(), other.policy.parameters(), strict=True):
+        assert a.equal(b)
+        assert one.policy.optimizer.state[a]["exp_avg"].equal(
+            other.policy.optimizer.state[b]["exp_avg"]
+        )
+    assert one.num_timesteps == other.num_timesteps == 64
+    for run in runs:
+        run.close()
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json", "checkpoint-64.safetensors"])
+def test_a_damaged_checkpoint_is_named(trained: Path, tmp_path: Path, name: str) -> None:
+    for path in trained.glob("checkpoint*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / name).write_bytes(b"{")
+    with pytest.raises(InputError, match=name):
+        Run(TINY, tmp_path, resume=True)
+
+
+def test_workers_step_as_many_hosts_as_asked_and_tell_their_masks() -> None:
+    envs = Workers(TrainConfig(scenario="lab", envs=4, workers=2, seconds=0.01), seed=0)
+    try:
+        observation = envs.reset()
+        assert observation["mask"].shape[0] == 4
+        masks = np.stack(envs.env_method("action_masks"))
+        assert (masks == (observation["mask"] > 0)).all()
+        _, rewards, ends, infos = envs.step(np.zeros(4, int))
+        assert rewards.tolist() == [0.0] * 4
+        assert not ends.any()
+        assert infos == [{}] * 4
+    finally:
+        envs.close()
+
+
+def test_a_worker_that_dies_stops_the_run_in_one_line() -> None:
+    envs = Workers(TrainConfig(envs=1, workers=1, seconds=0.01), seed=0)
+    envs._pipes[0].send([0])  # a step before the first reset
+    with pytest.raises(TunerError, match="died"):
+        envs.step_wait()
+    envs.close()
+
+
+def test_the_command_explains_itself_and_names_what_is_wrong(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(main, ["--help"])
+    assert shown.exit_code == 0
+    assert "--learning-rate" in shown.output
+    refused = CliRunner().invoke(main, ["--out", str(tmp_path), "--choices", "-1"])
+    assert refused.exit_code == InputError.exit_code
