@@ -56,7 +56,8 @@ class Costs(Record, frozen=True):
     application, ``guest_batch`` one activation of its interrupt handler.
 
     Notification: ``notify_send`` and ``notify_receive`` an event-channel or eventfd signal.
-    ``poll`` is one look of a polling backend at its rings.
+    ``ipi`` is what an interrupt to another core costs its sender, when the one woken is to run
+    there. ``poll`` is one look of a polling backend at its rings.
 
     Copies, by where the source was last touched: ``copy_own`` by this core and still in its
     private cache, ``copy_llc`` in the same LLC domain, ``copy_across`` in another LLC domain of
@@ -86,6 +87,7 @@ class Costs(Record, frozen=True):
     guest_batch: float = 2500.0
     notify_send: float = 1500.0
     notify_receive: float = 2000.0
+    ipi: float = 1500.0
     poll: float = 300.0
     copy_own: float = 0.06
     copy_llc: float = 0.11
@@ -113,6 +115,7 @@ MODERN_COSTS = Costs(
     app_byte=0.03,
     notify_send=2500.0,
     notify_receive=3000.0,
+    ipi=2000.0,
     poll=200.0,
     copy_own=0.016,
     copy_llc=0.026,

@@ -50,13 +50,13 @@ class Topology(Record, frozen=True):
 class Link(Record, frozen=True):
     """The uplink and its NIC.
 
-    ``gbps`` None is a link without a rate, as between namespaces of one machine. ``moderation_us``
-    is the time between interrupts, ``ring`` the NIC's receive descriptors, ``direct_cache``
-    whether its DMA lands in the LLC of domain ``llc`` (since 2012) or in memory.
+    ``gbps`` of ``inf`` is a link without a rate, as between namespaces of one machine.
+    ``moderation_us`` is the time between interrupts, ``ring`` the NIC's receive descriptors,
+    ``direct_cache`` whether its DMA lands in the LLC of domain ``llc`` or in memory.
     """
 
     name: str = "eth0"
-    gbps: float | None = 10.0
+    gbps: float = 10.0
     llc: int = 0
     rtt_us: float = 60.0
     moderation_us: float = 60.0
@@ -64,9 +64,7 @@ class Link(Record, frozen=True):
     direct_cache: bool = False
 
     def __post_init__(self) -> None:
-        if self.gbps is not None:
-            _positive("uplink", self, "gbps")
-        _positive("uplink", self, "rtt_us", "moderation_us")
+        _positive("uplink", self, "gbps", "rtt_us", "moderation_us")
         _within("uplink.ring", self.ring, 16, MAX_TX_QUEUE)
 
 

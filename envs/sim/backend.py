@@ -10,9 +10,9 @@ from numba import njit
 
 from envs.sim import bridge, cache, fifo, nic, traffic
 from envs.sim.notify import notify
-from envs.sim.state import ACK, DATA, LATENCIES, State
+from envs.sim.state import ACK, LATENCIES, State
 
-OCTAVE = 4.0
+STEPS = 4
 """Latency classes in a doubling."""
 
 
@@ -34,8 +34,7 @@ def nic_cost(s: State, c: int, vif: int, packets: int) -> float:
     while packets > 0:
         part = fifo.head(s, q, k)
         count = min(packets, part.packets)
-        wires = count if part.kind == ACK else nic.wire_packets(s, part.size // part.packets)
-        wires = count * wires if part.kind == DATA else count
+        wires = max(float(count), _bytes(part.kind, count, part.size, part.packets) / s.mtu)
         cost += wires * s.nic_packet + count * s.bridge
         headers = wires * s.header_bytes
         cost += cache.read(s, c, headers, part.core, part.core_clock, part.llc_clock)
@@ -61,100 +60,184 @@ def _rouse(s: State, me: int, reached: int) -> None:
 
 
 @njit(cache=True)
-def deliver_work(s: State, vif: int) -> int:
-    """Packets in a vif's queue for which the ring has room, at most a batch."""
-    q = s.vif[vif].queue
-    if s.queue[q].packets == 0:
-        return 0
-    first = fifo.head(s, q, 0)
-    space = fifo.room(s, s.vif[vif].rx_ring, first.kind, first.size // first.packets)
-    return min(min(space, first.packets), s.batch)
+def deliver_work(s: State, first: int, last: int) -> int:
+    """Packets in the vifs' queues for which the rings have room, at most a batch each."""
+    n = 0
+    for vif in range(first, last + 1):
+        s.vif[vif].delivering = _deliverable(s, vif)
+        n += s.vif[vif].delivering
+    return n
 
 
 @njit(cache=True)
-def deliver_cost(s: State, c: int, vif: int, packets: int) -> float:
-    """Grants and descriptors, and the copy into the guest's memory."""
-    part = fifo.head(s, s.vif[vif].queue, 0)
-    size = float(fifo.split(s, s.vif[vif].queue, packets))
-    if part.kind == ACK:
-        size = float(packets * traffic.ACK_BYTES)
-    cost = s.backend_batch + packets * s.backend_packet + size * s.backend_byte
-    cost += cache.read(s, c, size, part.core, part.core_clock, part.llc_clock)
-    cache.fill(s, c, size)
-    if s.runs_guest_stack:
-        cost += packets * (s.ack_packet if part.kind == ACK else s.stack_packet)
+def _deliverable(s: State, vif: int) -> int:
+    port = s.vif[vif]
+    queue, ring = s.queue[port.queue], s.queue[port.rx_ring]
+    free, n = ring.limit - ring.slots, 0
+    for k in range(queue.segments):
+        part = fifo.head(s, port.queue, k)
+        count = min(part.packets, s.batch - n)
+        slots = fifo.slots_of(part.kind, part.packets, part.size)
+        if slots * count > free * part.packets:
+            return n + free * part.packets // slots
+        n += count
+        free -= slots * count // part.packets
+        if n == s.batch:
+            break
+    return n
+
+
+@njit(cache=True)
+def deliver_cost(s: State, c: int, first: int, last: int) -> float:
+    """One hypercall for all, and for each packet its grants and the copy to the guest's memory."""
+    cost = s.backend_batch
+    for vif in range(first, last + 1):
+        cost += _deliver_cost(s, c, vif, s.vif[vif].delivering)
     return cost
 
 
 @njit(cache=True)
-def deliver_done(s: State, me: int, c: int, vif: int, packets: int) -> None:
-    """Put the packets into the ring: here the host's last queue ends. Tell the guest."""
-    port = s.vif[vif]
-    first = fifo.head(s, port.queue, 0)
-    size = fifo.split(s, port.queue, packets)
-    llc = cache.llc_clock(s, s.core[c].llc)
-    f, kind = first.flow, first.kind
-    fifo.push(s, port.rx_ring, f, kind, packets, size, c, first.born, s.core[c].touched, llc)
-    _clock(s, s.now - first.born, packets)
-    fifo.drop_head(s, port.queue, packets, size)
-    port.in_packets += packets
+def _deliver_cost(s: State, c: int, vif: int, packets: int) -> float:
+    cost, k = packets * s.backend_packet, 0
+    while packets > 0:
+        part = fifo.head(s, s.vif[vif].queue, k)
+        count = min(packets, part.packets)
+        size = _bytes(part.kind, count, part.size, part.packets)
+        cost += size * s.backend_byte
+        cost += cache.read(s, c, size, part.core, part.core_clock, part.llc_clock)
+        cache.fill(s, c, size)
+        if s.runs_guest_stack:
+            cost += count * (s.ack_packet if part.kind == ACK else s.stack_packet)
+        packets -= count
+        k += 1
+    return cost
+
+
+@njit(cache=True)
+def _bytes(kind: int, count: int, size: int, packets: int) -> float:
+    """Bytes of ``count`` out of ``packets`` packets of ``size`` bytes in all."""
     if kind == ACK:
-        port.in_bytes += packets * traffic.ACK_BYTES
-    else:
-        port.in_bytes += size
-        s.flow[f].delivered += size
+        return float(count * traffic.ACK_BYTES)
+    return float(size) if count == packets else size * count / packets
+
+
+@njit(cache=True)
+def deliver_done(s: State, me: int, c: int, first: int, last: int) -> None:
+    """Put the packets into the rings: here the host's last queue ends. Tell the guests."""
+    for vif in range(first, last + 1):
+        if s.vif[vif].delivering > 0:
+            _delivered(s, me, c, vif, s.vif[vif].delivering)
+
+
+@njit(cache=True)
+def _delivered(s: State, me: int, c: int, vif: int, packets: int) -> None:
+    port = s.vif[vif]
+    clock = cache.llc_clock(s, s.core[c].llc)
+    port.in_packets += packets
+    while packets > 0:
+        first = fifo.head(s, port.queue, 0)
+        count = min(packets, first.packets)
+        size, f, kind = fifo.split(s, port.queue, count), first.flow, first.kind
+        born = first.born
+        fifo.drop_head(s, port.queue, count, size)
+        fifo.push(s, port.rx_ring, f, kind, count, size, c, born, s.core[c].touched, clock)
+        _clock(s, s.now - born, count)
+        if kind == ACK:
+            port.in_bytes += count * traffic.ACK_BYTES
+        else:
+            port.in_bytes += size
+            s.flow[f].delivered += size
+        packets -= count
     notify(s, me, port.receiver)
 
 
 @njit(cache=True)
 def _clock(s: State, delay: float, packets: int) -> None:
-    """Count a delay in its class, a quarter of a doubling wide from one microsecond on."""
-    at = int(OCTAVE * math.log2(max(1.0, delay * 1e-3)))
+    """Count a delay in its class: each doubling from 1 us on has ``STEPS`` of equal width."""
+    mantissa, doublings = math.frexp(max(1.0, delay * 1e-3))
+    at = STEPS * (doublings - 1) + int(STEPS * (2.0 * mantissa - 1.0))
     s.latency[min(at, LATENCIES - 1)] += packets
 
 
 @njit(cache=True)
-def collect_work(s: State, me: int, c: int, vif: int) -> int:
-    """Packets in a guest's transmit ring, at most a batch."""
-    q = s.vif[vif].tx_ring
-    if s.queue[q].packets == 0:
-        return 0
-    first = fifo.head(s, q, 0)
-    return bridge.burst(s, me, c, first.flow, first.kind, min(first.packets, s.batch))
+def collect_work(s: State, me: int, c: int, first: int, last: int) -> int:
+    """Packets in the guests' transmit rings, at most a batch each."""
+    n = 0
+    for vif in range(first, last + 1):
+        s.vif[vif].collecting = _collectable(s, me, c, vif)
+        n += s.vif[vif].collecting
+    return n
 
 
 @njit(cache=True)
-def collect_cost(s: State, c: int, vif: int, packets: int) -> float:
-    """Mapping or copying the guest's packets, the bridge, and the NIC if they leave."""
-    q = s.vif[vif].tx_ring
-    part = fifo.head(s, q, 0)
-    size = packets * traffic.ACK_BYTES if part.kind == ACK else fifo.split(s, q, packets)
-    read = size if s.copies_transmit else min(size, int(packets * s.header_bytes))
-    cost = s.backend_batch + packets * (s.backend_packet + s.bridge)
-    cost += cache.read(s, c, float(read), part.core, part.core_clock, part.llc_clock)
-    cache.fill(s, c, float(read))
-    if s.copies_transmit:
-        cost += size * s.backend_byte
-    if bridge.destination(s, part.flow, part.kind) < 0:
-        cost += packets * nic.wire_packets(s, size // packets) * s.nic_packet
+def _collectable(s: State, me: int, c: int, vif: int) -> int:
+    q, n = s.vif[vif].tx_ring, 0
+    for k in range(s.queue[q].segments):
+        part = fifo.head(s, q, k)
+        count = min(part.packets, s.batch - n)
+        step = bridge.burst(s, me, c, part.flow, part.kind, count)
+        n += step
+        if step < part.packets or n == s.batch:
+            break
+    return n
+
+
+@njit(cache=True)
+def collect_cost(s: State, c: int, first: int, last: int) -> float:
+    """Mapping or copying the guests' packets, the bridge, and the NIC if they leave."""
+    cost = s.backend_batch
+    for vif in range(first, last + 1):
+        cost += _collect_cost(s, c, vif, s.vif[vif].collecting)
     return cost
 
 
 @njit(cache=True)
-def collect_done(s: State, me: int, c: int, vif: int, packets: int) -> None:
-    """Forward, and tell a guest that waited for room in its ring."""
+def _collect_cost(s: State, c: int, vif: int, packets: int) -> float:
+    q, k = s.vif[vif].tx_ring, 0
+    cost = packets * (s.backend_packet + s.bridge)
+    while packets > 0:
+        part = fifo.head(s, q, k)
+        count = min(packets, part.packets)
+        size = _bytes(part.kind, count, part.size, part.packets)
+        touched = size
+        if s.copies_transmit:
+            cost += size * s.backend_byte
+        else:
+            touched = min(size, count * s.header_bytes)
+        cost += cache.read(s, c, touched, part.core, part.core_clock, part.llc_clock)
+        cache.fill(s, c, touched)
+        if bridge.destination(s, part.flow, part.kind) < 0:
+            cost += max(float(count), size / s.mtu) * s.nic_packet
+        packets -= count
+        k += 1
+    return cost
+
+
+@njit(cache=True)
+def collect_done(s: State, me: int, c: int, first: int, last: int) -> None:
+    """Forward, and tell guests that waited for room in their rings."""
+    for vif in range(first, last + 1):
+        if s.vif[vif].collecting > 0:
+            _collected(s, me, c, vif, s.vif[vif].collecting)
+
+
+@njit(cache=True)
+def _collected(s: State, me: int, c: int, vif: int, packets: int) -> None:
     port = s.vif[vif]
-    ring, first = s.queue[port.tx_ring], fifo.head(s, port.tx_ring, 0)
+    ring = s.queue[port.tx_ring]
     was_full = 2 * ring.slots > ring.limit
     port.out_packets += packets
-    if first.kind == ACK:
-        port.out_bytes += packets * traffic.ACK_BYTES
-    else:
-        port.out_bytes += fifo.split(s, port.tx_ring, packets)
-    if s.copies_transmit:
-        first.core = c
-        first.core_clock = s.core[c].touched
-        first.llc_clock = cache.llc_clock(s, s.core[c].llc)
+    left, k = packets, 0
+    while left > 0:
+        part = fifo.head(s, port.tx_ring, k)
+        count = min(left, part.packets)
+        port.out_bytes += int(_bytes(part.kind, count, part.size, part.packets))
+        if s.copies_transmit:
+            part.core = c
+            part.core_clock = s.core[c].touched
+            part.llc_clock = cache.llc_clock(s, s.core[c].llc)
+        left -= count
+        k += 1
     _rouse(s, me, bridge.forward(s, port.tx_ring, packets))
     if was_full:
         notify(s, me, port.receiver)

@@ -69,7 +69,7 @@ def forward(s: State, q: int, packets: int) -> int:
             target, space = s.vif[vif].queue, room(s, vif)
             reached |= 1 << vif
         taken = min(count, max(0, space))
-        part = size * taken // count
+        part = size if taken == count else size * taken // count
         if taken > 0:
             fifo.push(
                 s,

@@ -60,7 +60,7 @@ def refill(s: State, v: Vcpu, c: int) -> float:
     evicted = min(1.0, (llc_clock(s, there.llc) - v.llc_clock) / s.llc_bytes) * v.footprint
     kept = v.footprint - evicted
     if c == v.last_core:
-        kept = min(kept, min(s.private_bytes, here.touched - v.core_clock))
+        kept = min(kept, s.private_bytes, here.touched - v.core_clock)
         cost = s.copy_llc
     elif here.llc == there.llc:
         cost = s.copy_llc

@@ -23,6 +23,7 @@ from envs.sim.state import (
     IN_MEMORY,
     IO,
     NIC_RECEIVE,
+    RUNNABLE,
     STATE,
     UNDER,
     VIFS,
@@ -53,6 +54,7 @@ _CYCLES = (
     "guest_batch",
     "notify_send",
     "notify_receive",
+    "ipi",
     "poll",
 )
 _AS_THEY_ARE = (
@@ -96,6 +98,7 @@ def apply_settings(states: States, scenario: Scenario, spec: HostSpec, settings:
     reserved = set(settings.side_cores) if settings.polling else set()
     for c in reserved:
         s["core"]["polled"][_index(spec, c)] = 1
+        s["polled"] |= 1 << _index(spec, c)
     load = [0] * len(spec.cores)
     names = (*(backend.name for backend in spec.backends), *spec.vcpus)
     for i, name in enumerate(names):
@@ -107,11 +110,11 @@ def apply_settings(states: States, scenario: Scenario, spec: HostSpec, settings:
         load[home] += 1
         s["vcpu"]["affinity"][i] = _bits([home] if allowed <= reserved else cores)
         s["vcpu"]["core"][i] = s["vcpu"]["last_core"][i] = home
-    for i in np.flatnonzero(s["vcpu"]["kind"][: s["vcpus"]] == COMPUTE):
-        home = int(s["vcpu"]["core"][i])
-        s["vcpu"]["state"][i] = 1
-        s["core"]["queue"][home] |= 1 << int(i)
-        s["dirty"] |= 1 << home
+        if s["vcpu"]["kind"][i] == COMPUTE:
+            s["vcpu"]["state"][i] = RUNNABLE
+            s["core"]["queue"][home] |= 1 << i
+            s["queued"] |= 1 << home
+            s["dirty"] |= 1 << home
 
 
 def bridge_cycles(costs: Costs, mode: BridgeMode) -> float:
@@ -137,13 +140,13 @@ def _constants(s: np.void, scenario: Scenario) -> None:
     s["ratelimit"] = scheduler.ratelimit_us * MICRO
     s["wake"], s["switch"] = scheduler.wake_us * MICRO, scheduler.switch_us * MICRO
     link, driver = scenario.uplink, scenario.driver_domain
-    s["wire"] = 8.0 / link.gbps if link.gbps else 0.0
+    s["wire"] = 8.0 / link.gbps
     s["rtt"], s["moderation"] = link.rtt_us * MICRO, link.moderation_us * MICRO
     s["batch"], s["mtu"], s["offload"] = driver.batch, MTU, scenario.offload
     s["through_ring"] = driver.kind == "netback-2007"
     s["copies_transmit"] = driver.copies_transmit
     s["runs_guest_stack"] = driver.runs_guest_stack
-    s["smt_share"] = SMT_SHARE
+    s["smt"], s["smt_share"] = top.smt > 1, SMT_SHARE
 
 
 def _topology(s: np.void, scenario: Scenario, spec: HostSpec) -> None:
@@ -209,24 +212,25 @@ def _flows(s: np.void, scenario: Scenario) -> None:
 
 def _duties(s: np.void, scenario: Scenario, spec: HostSpec) -> None:
     """What each VCPU looks for in turn: backends their vifs, guests their rings and flows."""
-    duties: list[list[tuple[int, int]]] = [[] for _ in range(s["vcpus"])]
-    nics = set()
-    for v in range(len(spec.vifs)):
-        vif = s["vif"][v]
-        if int(vif["nic_queue"]) not in nics:
-            nics.add(int(vif["nic_queue"]))
-            duties[vif["deliverer"]].append((NIC_RECEIVE, v))
-        duties[vif["deliverer"]].append((DELIVER, v))
-        duties[vif["collector"]].append((COLLECT, v))
-        duties[vif["receiver"]].append((GUEST_RECEIVE, v))
+    duties: list[list[tuple[int, int, int]]] = [[] for _ in range(s["vcpus"])]
+    last = len(spec.vifs) - 1
+    shared = scenario.driver_domain.kind == "netback-2007"
+    for first, end in [(0, last)] if shared else [(v, v) for v in range(last + 1)]:
+        vif = s["vif"][first]
+        duties[vif["deliverer"]] += [(NIC_RECEIVE, first, end), (DELIVER, first, end)]
+        duties[vif["collector"]].append((COLLECT, first, end))
+    for v in range(last + 1):
+        duties[s["vif"][v]["receiver"]].append((GUEST_RECEIVE, v, v))
     for f, flow in enumerate(scenario.flows):
         if flow.source != OUTSIDE:
-            duties[s["vif"][s["flow"][f]["source"]]["receiver"]].append((GUEST_SEND, f))
+            sender = s["vif"][s["flow"][f]["source"]]["receiver"]
+            duties[sender].append((GUEST_SEND, f, f))
     at = 0
     for i, own in enumerate(duties):
         s["vcpu"][i]["first_duty"], s["vcpu"][i]["duties"] = at, len(own)
-        for kind, item in own:
-            s["duty"][at]["kind"], s["duty"][at]["item"] = kind, item
+        for duty, item, last in own:
+            into = s["duty"][at]
+            into["kind"], into["first"], into["last"] = duty, item, last
             at += 1
 
 

@@ -15,7 +15,7 @@ PER_ACCOUNT = 300.0
 
 
 @njit(cache=True)
-def on_wake(s: State, v: Vcpu) -> None:
+def on_wake(v: Vcpu) -> None:
     """A VCPU that wakes while UNDER goes before all that are not boosted."""
     if v.priority == UNDER:
         v.priority = BOOST

@@ -1,5 +1,7 @@
 """A scenario as its host describes itself: the names of its parts, and its stock settings."""
 
+import math
+
 from envs.host import Backend, Core, Guest, HostSpec, Limits, Settings, Uplink
 from envs.scenario.records import Scenario
 
@@ -39,9 +41,7 @@ def spec_of(scenario: Scenario) -> HostSpec:
         driver_domain=driver.name,
         backends=backends,
         guests=tuple(guests),
-        uplink=Uplink(
-            name=scenario.uplink.name, gbps=scenario.uplink.gbps, llc=scenario.uplink.llc
-        ),
+        uplink=Uplink(name=scenario.uplink.name, gbps=_rate(scenario), llc=scenario.uplink.llc),
         limits=_limits(scenario),
     )
 
@@ -56,6 +56,10 @@ def stock_of(scenario: Scenario, spec: HostSpec) -> Settings:
         tx_queue=dict.fromkeys(spec.vifs, scenario.stock.tx_queue),
         bridge=scenario.stock.bridge,
     )
+
+
+def _rate(scenario: Scenario) -> float | None:
+    return scenario.uplink.gbps if math.isfinite(scenario.uplink.gbps) else None
 
 
 def _cores(scenario: Scenario) -> tuple[Core, ...]:

@@ -5,6 +5,8 @@ tick or an accounting of the scheduler, or a pulse of the timers. What an activa
 known when it starts; what it changes happens when it ends. A preempted one is finished later.
 """
 
+from collections.abc import Sequence
+
 from numba import njit
 
 from envs.sim import backend, credit, guest, nic, scheduler, traffic
@@ -23,14 +25,11 @@ from envs.sim.state import (
 
 
 @njit(cache=True)
-def run(states: list[State], end: float) -> None:
+def run(states: Sequence[State], end: float) -> None:
     """Simulate ``states[0]`` until ``end`` (ns); every account is settled to that moment."""
     s = states[0]
     while True:
-        c, at = -1, min(min(s.next_tick, s.next_account), min(s.next_pulse, s.next_wire))
-        for k in range(s.cores):
-            if s.until[k] < at:
-                c, at = k, s.until[k]
+        c, at = _next(s)
         if at > end:
             break
         s.now = at
@@ -45,17 +44,37 @@ def run(states: list[State], end: float) -> None:
         elif at == s.next_tick:
             _tick(s)
         else:
-            if s.scheduler != FAIR:
-                credit.account(s)
-            s.next_account += s.account
-        while s.dirty:
-            for k in range(s.cores):
-                if s.dirty >> k & 1:
-                    s.dirty &= ~(1 << k)
-                    _choose(s, k)
+            _account(s)
+        _dispatch(s)
     s.now = end
     for k in range(s.cores):
         scheduler.charge(s, k)
+
+
+@njit(cache=True)
+def _next(s: State) -> tuple[int, float]:
+    """The next event: its time, and its core if an activation ends there (else -1)."""
+    c, at = -1, min(s.next_tick, s.next_account, s.next_pulse, s.next_wire)
+    for k in range(s.cores):
+        if s.until[k] < at:
+            c, at = k, s.until[k]
+    return c, at
+
+
+@njit(cache=True)
+def _dispatch(s: State) -> None:
+    """Let every core choose that has a reason to; one choice may be another's reason."""
+    while s.dirty:
+        c = scheduler.lowest(s.dirty)
+        s.dirty &= s.dirty - 1
+        _choose(s, c)
+
+
+@njit(cache=True)
+def _account(s: State) -> None:
+    if s.scheduler != FAIR:
+        credit.account(s)
+    s.next_account += s.account
 
 
 @njit(cache=True)
@@ -95,16 +114,16 @@ def _begin(s: State, i: int, c: int, at: float) -> None:
     for _ in range(v.duties):
         v.duty = v.first_duty + v.next_duty
         v.next_duty = (v.next_duty + 1) % v.duties
-        kind, item = s.duty[v.duty].kind, s.duty[v.duty].item
+        kind, item, last = s.duty[v.duty].kind, s.duty[v.duty].first, s.duty[v.duty].last
         if kind == NIC_RECEIVE:
             n = backend.nic_work(s, i, c, item)
             cost = backend.nic_cost(s, c, item, n) if n > 0 else 0.0
         elif kind == DELIVER:
-            n = backend.deliver_work(s, item)
-            cost = backend.deliver_cost(s, c, item, n) if n > 0 else 0.0
+            n = backend.deliver_work(s, item, last)
+            cost = backend.deliver_cost(s, c, item, last) if n > 0 else 0.0
         elif kind == COLLECT:
-            n = backend.collect_work(s, i, c, item)
-            cost = backend.collect_cost(s, c, item, n) if n > 0 else 0.0
+            n = backend.collect_work(s, i, c, item, last)
+            cost = backend.collect_cost(s, c, item, last) if n > 0 else 0.0
         elif kind == GUEST_RECEIVE:
             n = guest.receive_work(s, item)
             cost = guest.receive_cost(s, c, item, n) if n > 0 else 0.0
@@ -117,9 +136,8 @@ def _begin(s: State, i: int, c: int, at: float) -> None:
             v.debt = 0.0
             return
     v.packets = 0
-    if at > s.now or v.debt > 0.0:
-        s.until[c] = at + v.debt  # it was woken for nothing, and still pays for that
-        v.debt = 0.0
+    if at > s.now:
+        s.until[c] = at  # it was woken for nothing, and still pays for the switch
     else:
         scheduler.block(s, c)
 
@@ -129,14 +147,15 @@ def _finish(s: State, c: int) -> None:
     """The activation on core ``c`` is over: let it take effect, and go on."""
     i = s.core[c].run
     v = s.vcpu[i]
-    n, kind, item = v.packets, s.duty[v.duty].kind, s.duty[v.duty].item
+    n, kind = v.packets, s.duty[v.duty].kind
+    item, last = s.duty[v.duty].first, s.duty[v.duty].last
     if n > 0:
         if kind == NIC_RECEIVE:
             backend.nic_done(s, i, item, n)
         elif kind == DELIVER:
-            backend.deliver_done(s, i, c, item, n)
+            backend.deliver_done(s, i, c, item, last)
         elif kind == COLLECT:
-            backend.collect_done(s, i, c, item, n)
+            backend.collect_done(s, i, c, item, last)
         elif kind == GUEST_RECEIVE:
             guest.receive_done(s, i, c, item, n)
         else:
@@ -166,7 +185,7 @@ def _tick(s: State) -> None:
         target = _idler(s, i, c)
         if target >= 0:
             scheduler.preempt(s, c)
-            core.queue &= ~(1 << i)
+            scheduler.dequeue(s, i)
             scheduler.enqueue(s, i, target)
             scheduler.mark(s, c)
             scheduler.mark(s, target)
@@ -189,11 +208,14 @@ def _idler(s: State, i: int, c: int) -> int:
 
     In 2008 one more was enough; since, it takes twice as many.
     """
+    idle = scheduler.idle(s)
+    if idle & s.vcpu[i].affinity == 0:
+        return -1
     best, here = -1, 1 + _idle_in(s, s.core[c].node)
     most = here if s.scheduler == CREDIT_2008 else 2 * here
     for k in range(1, s.cores):
         other = (c + k) % s.cores
-        if s.vcpu[i].affinity >> other & 1 and scheduler.idle(s, other):
+        if (idle & s.vcpu[i].affinity) >> other & 1:
             found = _idle_in(s, s.core[other].node)
             if found > most:
                 best, most = other, found
@@ -202,8 +224,8 @@ def _idler(s: State, i: int, c: int) -> int:
 
 @njit(cache=True)
 def _idle_in(s: State, node: int) -> int:
-    count = 0
+    count, idle = 0, scheduler.idle(s)
     for c in range(s.cores):
-        if s.core[c].node == node and scheduler.idle(s, c):
+        if s.core[c].node == node and idle >> c & 1:
             count += 1
     return count

@@ -43,9 +43,3 @@ def preempts(s: State, waiting: Vcpu, running: Vcpu) -> bool:
     """A waking VCPU preempts one that is ahead of it by more than the granularity."""
     spent = max(0.0, s.now - s.core[running.core].since) * _scale(s, running)
     return running.vruntime + spent - waiting.vruntime > GRANULARITY * _scale(s, waiting)
-
-
-@njit(cache=True)
-def expired(s: State, waiting: Vcpu, running: Vcpu) -> bool:
-    """At a tick: whether the one that waits has fallen behind the one that runs."""
-    return waiting.vruntime < running.vruntime

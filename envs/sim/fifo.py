@@ -11,9 +11,9 @@ MERGE = 64
 @njit(cache=True)
 def slots_of(kind: int, packets: int, size: int) -> int:
     """Ring slots: one a packet, or one a page and two more for a packet above a page."""
-    each = size // max(1, packets)
-    if kind == ACK or each <= PAGE:
+    if kind == ACK or size <= PAGE * packets:
         return packets
+    each = size // packets
     return packets * ((each + PAGE - 1) // PAGE + 2)
 
 
@@ -27,7 +27,7 @@ def room(s: State, q: int, kind: int, size: int) -> int:
 @njit(cache=True)
 def head(s: State, q: int, k: int) -> Segment:
     """The k-th segment from the head; the queue must have that many."""
-    return s.segment[q * SEGMENTS + (s.queue[q].head + k) % SEGMENTS]
+    return s.segment[q * SEGMENTS + ((s.queue[q].head + k) & (SEGMENTS - 1))]
 
 
 @njit(cache=True)
@@ -92,7 +92,7 @@ def drop_head(s: State, q: int, packets: int, size: int) -> None:
     first.size -= size
     if first.packets == 0:
         queue.slots -= before
-        queue.head = (queue.head + 1) % SEGMENTS
+        queue.head = (queue.head + 1) & (SEGMENTS - 1)
         queue.segments -= 1
     else:
         queue.slots -= before - slots_of(first.kind, first.packets, first.size)

@@ -52,7 +52,7 @@ def receive_done(s: State, me: int, c: int, vif: int, packets: int) -> None:
         if kind == ACK:
             traffic.acknowledged(s, f, size)
         elif s.flow[f].tcp:
-            traffic.acknowledge_from(s, f, vif, traffic.acks_for(s, f, count), size, c)
+            traffic.acknowledge_from(s, f, vif, traffic.acks_for(s, count), size, c)
             answered = True
         packets -= count
     if answered:
@@ -68,7 +68,7 @@ def send_work(s: State, f: int) -> int:
     most = traffic.sendable(s, f, size)
     if most == 0:
         return 0
-    return min(min(most, BATCH), fifo.room(s, s.vif[s.flow[f].source].tx_ring, DATA, size))
+    return min(most, BATCH, fifo.room(s, s.vif[s.flow[f].source].tx_ring, DATA, size))
 
 
 @njit(cache=True)

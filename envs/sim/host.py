@@ -1,16 +1,17 @@
 """A simulated host, behind the same protocol as a live one."""
 
-from typing import Self
+from collections.abc import Sequence
+from typing import Self, cast
 
 from envs.errors import InputError
 from envs.host import HostSpec, Sample, Settings, from_json, to_json
 from envs.knobs import check
 from envs.scenario import Scenario
-from envs.sim.compile import States, apply_settings, compile_host
+from envs.sim.compile import apply_settings, compile_host
 from envs.sim.describe import spec_of, stock_of
 from envs.sim.engine import run
 from envs.sim.sample import Counters, refuse_nonsense, sample_between
-from envs.sim.state import STATE
+from envs.sim.state import STATE, State
 
 WARM_UP = 0.05
 """Seconds simulated before an interval, in which windows open and caches fill."""
@@ -32,7 +33,7 @@ class SimHost:
         self._stock = stock_of(scenario, self._spec)
         self._settings = self._stock
         self._host = compile_host(scenario, self._spec, seed)
-        self._states: States = self._host.copy()
+        self._states = self._host.copy()
 
     def __enter__(self) -> Self:
         return self
@@ -62,13 +63,18 @@ class SimHost:
         if not seconds > 0:
             raise InputError(f"cannot measure {seconds} seconds: it must be more than 0")
         self._reset()
-        run(self._states, WARM_UP * 1e9)
+        self._run(WARM_UP)
         before = Counters(self._states)
-        run(self._states, (WARM_UP + seconds) * 1e9)
+        self._run(WARM_UP + seconds)
         after = Counters(self._states)
         sample = sample_between(self._spec, self._settings, before, after, seconds)
         refuse_nonsense(sample, f"scenario {self.scenario.name!r}, seed {self.seed}")
         return sample
+
+    @property
+    def events(self) -> int:
+        """Events simulated by the last measurement, its warm-up included."""
+        return int(self._states[0]["events"])
 
     def snapshot(self) -> bytes:
         """The settings, as JSON that ``restore`` reads."""
@@ -80,6 +86,10 @@ class SimHost:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _run(self, until: float) -> None:
+        # To the compiled code, and so to the type checker, the array is a sequence of records.
+        run(cast("Sequence[State]", self._states), until * 1e9)
 
     def _reset(self) -> None:
         """Bring the state back to its beginning, with the present settings in it."""

@@ -12,20 +12,13 @@ from envs.sim.state import ACK, DATA, IN_MEMORY, State
 WIRE_OVERHEAD = 38
 """Bytes that each packet of the wire takes besides itself: preamble, header, checksum, gap."""
 FOREVER = 1e18
-CHUNK = 16
-
-
-@njit(cache=True)
-def wire_packets(s: State, size: int) -> int:
-    """Packets of the wire's size that ``size`` bytes make."""
-    return (size + s.mtu - 1) // s.mtu
+CHUNK = 32
 
 
 @njit(cache=True)
 def wire_time(s: State, packets: int, size: int) -> float:
     """Nanoseconds that packets of ``size`` bytes in all take on the wire."""
-    each = size // packets
-    return s.wire * packets * (each + WIRE_OVERHEAD * wire_packets(s, each))
+    return s.wire * (size + WIRE_OVERHEAD * max(float(packets), size / s.mtu))
 
 
 @njit(cache=True)
@@ -92,7 +85,7 @@ def _leave(s: State, since: float) -> None:
             s.up_out_bytes += part
             s.flow[f].delivered += part
             if s.flow[f].tcp:
-                acks = traffic.acks_for(s, f, count)
+                acks = traffic.acks_for(s, count)
                 traffic.return_outside(s, f, acks, part + traffic.take_held(s, f))
 
 
@@ -150,7 +143,7 @@ def _into_ring(s: State, f: int, kind: int, packets: int, size: int, vif: int) -
     s.up_in_bytes += packets * traffic.ACK_BYTES if kind == ACK else size
     q = s.vif[vif].nic_queue
     taken = min(packets, max(0, s.queue[q].limit - s.queue[q].packets))
-    part = size * taken // packets
+    part = size if taken == packets else size * taken // packets
     if taken < packets:
         s.up_in_drops += packets - taken
         traffic.dropped(s, f, kind, size - part)

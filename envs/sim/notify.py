@@ -17,4 +17,6 @@ def notify(s: State, sender: int, receiver: int) -> None:
         scheduler.wake(s, receiver)
         if not s.core[v.core].polled:
             s.vcpu[sender].debt += s.notify_send
+            if v.core != s.vcpu[sender].core:
+                s.vcpu[sender].debt += s.ipi
             v.debt += s.notify_receive

@@ -6,7 +6,7 @@ import numpy as np
 
 from envs.errors import TunerError
 from envs.host import HostSpec, Port, Sample, Settings, Traffic
-from envs.sim.backend import OCTAVE
+from envs.sim.backend import STEPS
 from envs.sim.compile import States
 
 _COUNTERS = (
@@ -113,4 +113,4 @@ def _percentile(classes: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float 
     if total <= 0:
         return None
     at = int(np.searchsorted(np.cumsum(classes), _PERCENTILE * total))
-    return float(1e-6 * 2.0 ** ((at + 1) / OCTAVE))
+    return 1e-6 * 2.0 ** (at // STEPS) * (1.0 + (at % STEPS + 1) / STEPS)

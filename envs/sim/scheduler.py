@@ -5,6 +5,8 @@ and the engine then calls ``choose`` for it. That breaks the circle of a wake-up
 that wakes others.
 """
 
+import math
+
 from numba import njit
 
 from envs.sim import cache, credit, fair
@@ -28,10 +30,15 @@ def mark(s: State, c: int) -> None:
 
 
 @njit(cache=True)
-def idle(s: State, c: int) -> bool:
-    """Whether a core runs nothing, awaits nothing and does not poll."""
-    core = s.core[c]
-    return core.run < 0 and core.queue == 0 and core.polled == 0
+def idle(s: State) -> int:
+    """The set of cores that run nothing, await nothing and do not poll."""
+    return ~(s.running | s.queued | s.polled) & ((1 << s.cores) - 1)
+
+
+@njit(cache=True)
+def lowest(bits: int) -> int:
+    """The index of the lowest bit of a set that is not empty."""
+    return math.frexp(float(bits & -bits))[1] - 1
 
 
 @njit(cache=True)
@@ -48,11 +55,13 @@ def draw(s: State, below: int) -> int:
 @njit(cache=True)
 def speed(s: State, c: int) -> float:
     """The share of a physical core's speed that core ``c`` has: less beside a busy sibling."""
+    if not s.smt:
+        return 1.0
     mine = s.core[c].sibling
     for other in range(s.cores):
-        if other != c and s.core[other].sibling == mine:
-            if s.core[other].run >= 0 or s.core[other].polled:
-                return s.smt_share
+        beside = other != c and s.core[other].sibling == mine
+        if beside and (s.core[other].run >= 0 or s.core[other].polled):
+            return s.smt_share
     return 1.0
 
 
@@ -77,6 +86,16 @@ def enqueue(s: State, i: int, c: int) -> None:
     s.order += 1
     v.order = s.order
     s.core[c].queue |= 1 << i
+    s.queued |= 1 << c
+
+
+@njit(cache=True)
+def dequeue(s: State, i: int) -> None:
+    """Take a VCPU out of the queue that it waits in."""
+    c = s.vcpu[i].core
+    s.core[c].queue &= ~(1 << i)
+    if s.core[c].queue == 0:
+        s.queued &= ~(1 << c)
 
 
 @njit(cache=True)
@@ -86,9 +105,9 @@ def first(s: State, c: int, core: int) -> int:
     if queue == 0:
         return -1
     for i in range(s.vcpus):
-        if queue >> i & 1 and s.vcpu[i].affinity >> core & 1:
-            if best < 0 or precedes(s, i, best):
-                best = i
+        may = queue >> i & 1 and s.vcpu[i].affinity >> core & 1
+        if may and (best < 0 or precedes(s, i, best)):
+            best = i
     return best
 
 
@@ -99,13 +118,15 @@ def steal(s: State, c: int, than: int) -> int:
     In 2008 the first peer that has one is taken, without looking at caches; since, peers of the
     same node come first, and with the fair scheduler those of the same LLC domain.
     """
-    here = s.core[c]
+    here, peers = s.core[c], s.queued & ~s.polled & ~(1 << c)
+    if peers == 0:
+        return -1
     for distance in range(1 if s.scheduler == CREDIT_2008 else 2):
         for k in range(1, s.cores):
             peer = (c + k) % s.cores
-            there = s.core[peer]
-            if there.queue == 0 or there.polled:
+            if not peers >> peer & 1:
                 continue
+            there = s.core[peer]
             if s.scheduler != CREDIT_2008:
                 near = there.llc == here.llc if s.scheduler == FAIR else there.node == here.node
                 if near != (distance == 0):
@@ -123,16 +144,16 @@ def find_idle(s: State, affinity: int, near: int) -> int:
     Xen tickles idle cores and the first to come gets the VCPU: any of them. The fair scheduler
     looks in the LLC domain of ``near`` first.
     """
+    found = affinity & idle(s)
+    if found == 0:
+        return -1
     if s.scheduler == FAIR:
         for c in range(s.cores):
-            if affinity >> c & 1 and s.core[c].llc == s.core[near].llc and idle(s, c):
+            if found >> c & 1 and s.core[c].llc == s.core[near].llc:
                 return c
     start = draw(s, s.cores)
-    for k in range(s.cores):
-        c = (start + k) % s.cores
-        if affinity >> c & 1 and idle(s, c):
-            return c
-    return -1
+    later = found >> start << start
+    return lowest(later if later != 0 else found)
 
 
 @njit(cache=True)
@@ -149,8 +170,8 @@ def wake(s: State, i: int) -> bool:
     if s.scheduler == FAIR:
         fair.on_wake(s, v)
     else:
-        credit.on_wake(s, v)
-    if idle(s, c):
+        credit.on_wake(v)
+    if idle(s) >> c & 1:
         enqueue(s, i, c)
         mark(s, c)
         return True
@@ -209,6 +230,7 @@ def stop(s: State, c: int) -> None:
     cache.stream(s, v, c, -1.0)
     cache.leave(s, v, c)
     core.run = -1
+    s.running &= ~(1 << c)
     core.stopped = s.now
     s.until[c] = FOREVER
 
@@ -239,10 +261,11 @@ def start(s: State, i: int, c: int) -> float:
     come the switch and the refill of its state, which are its own. A poller has neither.
     """
     v, core = s.vcpu[i], s.core[c]
-    s.core[v.core].queue &= ~(1 << i)
+    dequeue(s, i)
     v.state = RUNNING
     v.core = c
     core.run = i
+    s.running |= 1 << c
     if core.polled:
         core.since = s.now
         return s.now + s.poll

@@ -136,7 +136,10 @@ class Queue:
 
 
 class Vif:
-    """A guest's interface: its queues, who serves it, and its counters (``in`` to the guest)."""
+    """A guest's interface: its queues, who serves it, and its counters (``in`` to the guest).
+
+    ``delivering`` and ``collecting`` are the packets in the backend's present activation.
+    """
 
     queue: int
     rx_ring: int
@@ -145,6 +148,8 @@ class Vif:
     receiver: int
     deliverer: int
     collector: int
+    delivering: int
+    collecting: int
     in_bytes: int
     in_packets: int
     in_drops: int
@@ -182,14 +187,22 @@ class Flow:
 
 
 class Duty:
-    """One kind of work that a VCPU looks for in turn; ``item`` is the vif or flow."""
+    """One kind of work that a VCPU looks for in turn: for vifs (or a flow) ``first`` to ``last``.
+
+    2007's tasklets handle all vifs in one activation, a thread its own vif.
+    """
 
     kind: int
-    item: int
+    first: int
+    last: int
 
 
 class State:
-    """A whole host. Constants first, then what changes, then the counters."""
+    """A whole host. Constants first, then what changes, then the counters.
+
+    ``dirty``, ``running``, ``queued`` and ``polled`` are sets of cores, a bit each: that have to
+    choose anew, that run a VCPU, in whose queue one waits, and that poll.
+    """
 
     # how much there is
     cores: int
@@ -215,6 +228,7 @@ class State:
     # path
     batch: int
     mtu: int
+    smt: int
     offload: int
     through_ring: int
     copies_transmit: int
@@ -236,6 +250,7 @@ class State:
     guest_batch: float
     notify_send: float
     notify_receive: float
+    ipi: float
     poll: float
     copy_own: float
     copy_llc: float
@@ -259,6 +274,9 @@ class State:
     order: int
     random: int
     dirty: int
+    running: int
+    queued: int
+    polled: int
     # counters of the uplink and of the whole host
     up_in_bytes: int
     up_in_packets: int

@@ -87,7 +87,7 @@ def acknowledged(s: State, f: int, size: int) -> None:
 
 
 @njit(cache=True)
-def acks_for(s: State, f: int, packets: int) -> int:
+def acks_for(s: State, packets: int) -> int:
     """Acknowledgements for packets received together: one for two, or for each large one."""
     return packets if s.offload else (packets + 1) // 2
 
