@@ -1,14 +1,14 @@
 """A lab as a host: described, set and measured through commands alone."""
 
-import os
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from envs import knobs
-from envs.errors import HostError, InputError, NotApplied
+from envs.errors import CommandFailed, HostError, InputError, NotApplied
 from envs.host import (
     BRIDGE_MODES,
     Backend,
@@ -16,40 +16,29 @@ from envs.host import (
     HostSpec,
     Knob,
     Limits,
-    Port,
-    Record,
     Sample,
     Settings,
-    Traffic,
     Uplink,
     from_json,
     to_json,
 )
-from envs.hosts import bridge, linux
-from envs.hosts.bridge import NETFILTER, BridgeState, Link
-from envs.hosts.change import Change
+from envs.hosts import bridge, iproute, linux
+from envs.hosts.bridge import NETFILTER, PRIORITY, BridgeState
+from envs.hosts.change import Change, commands
+from envs.hosts.iproute import Link
 from envs.hosts.lab import record
 from envs.hosts.lab.config import BRIDGE, DRIVER, UPLINK, plan
+from envs.hosts.lab.counters import count, sample
 from envs.hosts.lab.duties import Duties, Duty
-from envs.hosts.lab.record import Lab, Process
+from envs.hosts.lab.record import Lab
 from envs.hosts.lab.state import Context, LabState, changes, settings, wanted
 from envs.hosts.transport import LocalTransport, Transport, output, read_files
 
 TX_QUEUE = (1, 4096)
 """The TX queue lengths a lab takes, in packets; with offloads a packet holds up to 64 KiB."""
 
-_PATIENCE = 5.0
-"""Seconds the relays may take to follow new orders; they need milliseconds."""
-
-
-class Counters(Record, frozen=True):
-    """Everything measured, since boot or creation, at one moment (``time.monotonic`` here)."""
-
-    at: float
-    ports: Mapping[str, Port]
-    cpu: Mapping[str, float]
-    cores: Mapping[int, linux.CoreTime]
-    work: Mapping[str, float]
+_PATIENCE = 15.0
+"""Seconds the relays may take to follow new orders: milliseconds, but for an overloaded machine."""
 
 
 class LabHost:
@@ -60,7 +49,9 @@ class LabHost:
     processes: their system calls, the copy out of the socket, and the stack when they send. Where
     one relay serves several vifs, the time stands under that relay; the others slept and cost
     nothing. The outside, its relay included, stands for another machine: it is not counted, is
-    kept off side-cores, and has a weight that no boost exceeds.
+    kept off side-cores, and has a weight that no boost exceeds. The bridge's work on a frame is
+    done by whoever brings the frame: the guest's backend, or for frames from outside the uplink's
+    relay, so there a leaner bridge shows in the bandwidth alone.
     """
 
     def __init__(self, lab: Lab, folder: Path, transport: Transport) -> None:
@@ -109,42 +100,44 @@ class LabHost:
         """
         state = self._read()
         knobs.check(self.describe(), target, settings(self._context, state))
-        self._go(state, wanted(self._context, state, target))
+        after = wanted(self._context, state, target)
+        try:
+            for command in commands(changes(self._context, state, after)):
+                output(self.transport, command)
+            self._verify(after)
+        except HostError:
+            self._force(self._read(), state)
+            raise
 
     def measure(self, seconds: float) -> Sample:
         """Counters over an interval of that many seconds."""
-        before = self._count()
+        spec, before = self.describe(), count(self.transport, self._context)
         time.sleep(max(0.0, seconds - (time.monotonic() - before.at)))
-        return self._sample(before, self._count())
+        return sample(spec, before, count(self.transport, self._context))
 
     def snapshot(self) -> bytes:
         """The state of all that ``apply`` may touch, as JSON."""
         return to_json(self._read())
 
     def restore(self, snapshot: bytes) -> None:
-        """Put everything back as a snapshot found it; does nothing where it already is."""
+        """Put everything back as a snapshot found it; does nothing where it already is.
+
+        A command that fails does not keep the rest from being put back. Raises NotApplied naming
+        what did not take, InputError for a snapshot of another lab.
+        """
         now, then = self._read(), from_json(snapshot, LabState)
         if then.affinity.keys() != now.affinity.keys() or then.weight.keys() != now.weight.keys():
             raise InputError(f"the snapshot is not of lab {self._lab.config.name!r}")
-        self._go(now, then)
+        self._force(now, then)
+        self._verify(then)
 
     def close(self) -> None:
         """Nothing is held: every command is a connection of its own."""
 
-    def _go(self, before: LabState, after: LabState) -> None:
-        try:
-            for change in changes(self._context, before, after):
-                for command in change.do:
-                    output(self.transport, command)
-            self._verify(after)
-        except HostError:
-            self._undo(before)
-            raise
-
-    def _undo(self, before: LabState) -> None:
-        """Put back as much as can be: one more failure must not keep the rest from it."""
-        for change in changes(self._context, self._read(), before):
-            for command in change.do:
+    def _force(self, now: LabState, then: LabState) -> None:
+        """Put back as much as can be: one failure must not keep the rest from it."""
+        for command in commands(changes(self._context, now, then)):
+            with contextlib.suppress(CommandFailed):
                 self.transport.run(command)
 
     def _verify(self, after: LabState) -> None:
@@ -153,17 +146,16 @@ class LabHost:
             if time.monotonic() > deadline or any(c.knob != "side_cores" for c in left):
                 first = left[0]
                 raise NotApplied(
-                    f"{first.knob} of {first.subject!r} is {first.before!r} and did not take "
-                    f"{first.after!r}: everything was put back"
+                    f"{first.knob} of {first.subject!r} did not take {first.after!r}, it is "
+                    f"{first.before!r}: see tuner status"
                 )
             time.sleep(0.005)
 
     def _cores(self) -> tuple[int, ...]:
         """The cores the lab may use: those of its supervisor, which nobody moves."""
-        supervisor = self._lab.supervisor or Process(pid=0, start=0)
-        folder = f"/proc/{supervisor.pid}"
+        folder = f"/proc/{self._lab.supervisor.pid}"
         texts = read_files(self.transport, [f"{folder}/stat", f"{folder}/status"])
-        self._task("supervisor", supervisor, texts)
+        record.task(self._lab, "supervisor", self._lab.supervisor, texts)
         return linux.affinity(texts[f"{folder}/status"])
 
     def _describe(self) -> HostSpec:
@@ -215,7 +207,7 @@ class LabHost:
         processes = self._lab.processes
         status = {key: f"/proc/{p.pid}/status" for key, p in processes.items()}
         stats = [f"/proc/{p.pid}/stat" for p in processes.values()]
-        reports = {g.backend: self._file(f"{g.backend}.json") for g in self._plan.guests}
+        reports = {g.backend: self._context.file(f"{g.backend}.json") for g in self._plan.guests}
         weights = context.weight_files
         texts = read_files(
             self.transport,
@@ -224,7 +216,7 @@ class LabHost:
                 *(context.duties_file, context.stock_bridge_file),
             ],
         )
-        self._check_alive(texts)
+        record.tasks(self._lab, texts)
         found = self._links()
         kept = texts.get(context.stock_bridge_file)
         orders = from_json(texts[context.duties_file].encode(), Duties)
@@ -243,89 +235,19 @@ class LabHost:
 
     def _bridge(self, found: Mapping[str, Link]) -> BridgeState:
         netfilter = read_files(self.transport, NETFILTER, prefix=self._context.in_driver(()))
-        static = bridge.static_entries(self._driver("bridge", "-j", "fdb", "show", "br", BRIDGE))
-        hooked = bridge.with_ingress(self._driver("tc", "-j", "qdisc", "show"))
+        static = iproute.static_entries(self._driver("bridge", "-j", "fdb", "show", "br", BRIDGE))
+        hooked = iproute.with_ingress(self._driver("tc", "-j", "qdisc", "show"))
         redirects = [
             redirect
             for port in hooked
-            for redirect in bridge.redirects(
-                port, self._driver("tc", "-j", "filter", "show", "dev", port, "ingress")
+            for redirect in iproute.redirects(
+                port, self._driver("tc", "-j", "filter", "show", "dev", port, "ingress"), PRIORITY
             )
         ]
         return bridge.state(BRIDGE, found, netfilter, static, hooked, redirects)
 
     def _links(self) -> Mapping[str, Link]:
-        return bridge.links(self._driver("ip", "-j", "-d", "link", "show"))
+        return iproute.links(self._driver("ip", "-j", "-d", "link", "show"))
 
     def _driver(self, *command: str) -> str:
         return output(self.transport, self._context.in_driver(command))
-
-    def _file(self, name: str) -> str:
-        return os.path.join(str(self.state_dir), name)  # noqa: PTH118 - a path on the host
-
-    def _check_alive(self, texts: Mapping[str, str]) -> Mapping[str, linux.Task]:
-        """Each process, if it is still the one that was started."""
-        return {key: self._task(key, p, texts) for key, p in self._lab.processes.items()}
-
-    def _task(self, key: str, process: Process, texts: Mapping[str, str]) -> linux.Task:
-        folder = f"/proc/{process.pid}"
-        if stat := texts.get(f"{folder}/stat"):
-            found = linux.task(stat, texts.get(f"{folder}/schedstat", ""))
-            if found.start == process.start and found.state not in "ZX":
-                return found
-        raise HostError(
-            f"{key} of lab {self._lab.config.name!r} has ended: "
-            "run: tuner lab down, then: tuner lab up"
-        )
-
-    def _count(self) -> Counters:
-        """All counters, in one command."""
-        pids = [process.pid for process in self._lab.processes.values()]
-        supervisor = self._lab.supervisor
-        dev = f"/proc/{supervisor.pid if supervisor else 0}/net/dev"
-        works = {n.name: self._file(f"{n.name}.work") for n in self._plan.neighbours}
-        files: Sequence[str] = [
-            *(f"/proc/{pid}/{name}" for pid in pids for name in ("stat", "schedstat")),
-            *("/proc/stat", dev, *works.values()),
-        ]
-        started = time.monotonic()
-        texts = read_files(self.transport, files)
-        ended = time.monotonic()
-        tasks = self._check_alive(texts)
-        return Counters(
-            at=(started + ended) / 2,
-            ports=linux.interfaces(texts[dev]),
-            cpu={key: found.cpu for key, found in tasks.items()},
-            cores=linux.core_times(texts["/proc/stat"]),
-            work={name: float(texts.get(path, "0")) for name, path in works.items()},
-        )
-
-    def _sample(self, before: Counters, after: Counters) -> Sample:
-        spec = self.describe()
-        cpu = {key: after.cpu[key] - before.cpu[key] for key in after.cpu}
-        uplink = _between(before.ports[UPLINK], after.ports[UPLINK])
-        softirq = sum(after.cores[c].softirq - before.cores[c].softirq for c in spec.core_ids)
-        return Sample(
-            seconds=after.at - before.at,
-            vifs={vif: _between(before.ports[vif], after.ports[vif]) for vif in spec.vifs},
-            # towards the bridge is outward for a vif, and inward for the uplink
-            uplink=Port(inward=uplink.outward, outward=uplink.inward),
-            guest_cpu={g.name: sum(cpu[vcpu] for vcpu in g.vcpus) for g in spec.guests},
-            backend_cpu={b.name: cpu[b.name] for b in spec.backends},
-            core_busy={c: after.cores[c].busy - before.cores[c].busy for c in spec.core_ids},
-            softirq=0.0 if spec.softirq_in_tasks else softirq,
-            work={name: after.work[name] - before.work[name] for name in after.work},
-        )
-
-
-def _between(before: Port, after: Port) -> Port:
-    def less(now: Traffic, then: Traffic) -> Traffic:
-        return Traffic(
-            bytes=now.bytes - then.bytes,
-            packets=now.packets - then.packets,
-            drops=now.drops - then.drops,
-        )
-
-    return Port(
-        inward=less(after.inward, before.inward), outward=less(after.outward, before.outward)
-    )

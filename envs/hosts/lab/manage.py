@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from envs.errors import HostError, Unprivileged
@@ -52,7 +53,7 @@ def up(config: LabConfig) -> LabStatus:
     make one, HostError where one of that name exists or it does not start.
     """
     plan(checked(config))
-    _check_tun()
+    _check_machine()
     folder = record.directory(config.name)
     record.create(folder, _blank(config))
     try:
@@ -88,7 +89,9 @@ def status(name: str | None = None) -> tuple[LabStatus, ...]:
     return tuple(_status(path.parent) for path in sorted(root.glob("*/lab.json")))
 
 
-def _check_tun() -> None:
+def _check_machine() -> None:
+    if find_spec("pyroute2") is None:
+        raise HostError("a lab is built with pyroute2: run: pip install 'viotune[lab]'")
     try:
         os.close(os.open("/dev/net/tun", os.O_RDWR))
     except PermissionError:
@@ -169,7 +172,7 @@ def _flowing(folder: Path) -> bool:
     if missing:
         lines = (folder / "log").read_text().strip().splitlines() or ["no message"]
         raise HostError(f"the lab could not be made: {missing[0]} ended: {lines[-1]}")
-    if lab.supervisor is None:
+    if not lab.processes:
         return False
     ports = linux.interfaces(Path(f"/proc/{lab.supervisor.pid}/net/dev").read_text())
     carried = [ports[guest.vif] for guest in plan(lab.config).guests]
@@ -190,9 +193,7 @@ def _status(folder: Path) -> LabStatus:
 
 
 def _missing(lab: Lab) -> tuple[str, ...]:
-    expected = dict(lab.processes)
-    if lab.supervisor is not None:
-        expected["supervisor"] = lab.supervisor
+    expected = {**lab.processes, "supervisor": lab.supervisor}
     return tuple(sorted(key for key, process in expected.items() if not _alive(process)))
 
 

@@ -16,8 +16,10 @@ import msgspec
 
 from envs.errors import HostError
 from envs.host import Record, from_json
+from envs.hosts import linux
 from envs.hosts.cgroup import Controller
 from envs.hosts.lab.config import LabConfig, check_name
+from envs.hosts.linux import Task
 
 MARKER = "VIOTUNE_LAB"
 """The environment variable that marks a process as a lab's; its value is the lab's token."""
@@ -30,8 +32,12 @@ class Process(Record, frozen=True):
     start: int
 
 
+NOBODY = Process(pid=0, start=0)
+"""A process that never was."""
+
+
 class Lab(Record, frozen=True):
-    """A lab. ``processes`` is empty until everything runs.
+    """A lab. ``processes`` is empty, and ``supervisor`` nobody, until everything runs.
 
     ``token`` marks its processes. ``userns`` tells that it lives in a user namespace. ``cgroup``
     is the controller of its weights, or None for the reason in ``why_not``. ``direct`` is the
@@ -44,7 +50,7 @@ class Lab(Record, frozen=True):
     cgroup: Controller | None = None
     why_not: str = ""
     direct: str = ""
-    supervisor: Process | None = None
+    supervisor: Process = NOBODY
     processes: Mapping[str, Process] = {}
 
     @property
@@ -106,6 +112,23 @@ def write(folder: Path, lab: Lab) -> None:
     fresh = folder / "lab.json.new"
     fresh.write_bytes(msgspec.json.encode(lab))
     fresh.replace(folder / "lab.json")
+
+
+def tasks(lab: Lab, texts: Mapping[str, str]) -> Mapping[str, Task]:
+    """Each process of a lab, out of the files of /proc that were read. See ``task``."""
+    return {key: task(lab, key, process, texts) for key, process in lab.processes.items()}
+
+
+def task(lab: Lab, key: str, process: Process, texts: Mapping[str, str]) -> Task:
+    """A process as it is. Raises HostError if it has ended, its pid being another's now or not."""
+    folder = f"/proc/{process.pid}"
+    if stat_text := texts.get(f"{folder}/stat"):
+        found = linux.task(stat_text, texts.get(f"{folder}/schedstat", ""))
+        if found.start == process.start and found.state not in "ZX":
+            return found
+    raise HostError(
+        f"{key} of lab {lab.config.name!r} has ended: run: tuner lab down, then: tuner lab up"
+    )
 
 
 def _private(path: Path, uid: int) -> bool:

@@ -70,12 +70,16 @@ class Context(Record, frozen=True):
     @property
     def duties_file(self) -> str:
         """The orders of the relays."""
-        return str(Path(self.folder) / "duties.json")
+        return self.file("duties.json")
 
     @property
     def stock_bridge_file(self) -> str:
         """The bridge as found, while its mode is another."""
-        return str(Path(self.folder) / "stock-bridge.json")
+        return self.file("stock-bridge.json")
+
+    def file(self, name: str) -> str:
+        """A file in the lab's state directory."""
+        return str(Path(self.folder) / name)
 
     def pid(self, key: str) -> str:
         """The pid of a process of the lab, as commands take it."""
@@ -95,8 +99,6 @@ class Context(Record, frozen=True):
 
     def in_driver(self, command: Command) -> Command:
         """A command in the driver domain's network namespace."""
-        if self.lab.supervisor is None:
-            return command
         user = ("-U", "--preserve-credentials") if self.lab.userns else ()
         return ("nsenter", "-t", str(self.lab.supervisor.pid), *user, "-n", "--", *command)
 

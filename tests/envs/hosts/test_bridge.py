@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.errors import HostError
-from envs.hosts import bridge
+from envs.hosts import bridge, iproute
 from envs.hosts.bridge import BridgeState, Plug, PortFlags
 
 PLUGS = (
@@ -45,7 +45,7 @@ modes = st.sampled_from(["stock", "lean", "direct"])
 
 
 def test_links_show_queue_length_master_and_flags() -> None:
-    found = bridge.links(LINKS)
+    found = iproute.links(LINKS)
     assert (found["vif1"].txqlen, found["vif1"].master) == (32, "br0")
     state = bridge.state("br0", found, {"/x": "1\n"}, [], [], [])
     assert state.options == {"mcast_snooping": 1, "nf_call_iptables": 0}
@@ -55,29 +55,29 @@ def test_links_show_queue_length_master_and_flags() -> None:
 
 def test_a_bridge_that_is_gone_is_an_error() -> None:
     with pytest.raises(HostError, match="br9"):
-        bridge.state("br9", bridge.links(LINKS), {}, [], [], [])
+        bridge.state("br9", iproute.links(LINKS), {}, [], [], [])
 
 
 def test_something_that_is_no_list_of_links_is_an_error() -> None:
     with pytest.raises(HostError, match="unexpected"):
-        bridge.links("Cannot open netlink socket")
+        iproute.links("Cannot open netlink socket")
 
 
 def test_redirects_are_read_although_a_key_repeats() -> None:
-    (found,) = bridge.redirects("vif1", FILTERS)
+    (found,) = iproute.redirects("vif1", FILTERS, bridge.PRIORITY)
     assert found.source == "02:00:00:00:00:01"
     assert found.target == "02:00:00:00:00:02"
     assert (found.port, found.to) == ("vif1", "vif2")
 
 
 def test_filters_of_others_are_not_ours() -> None:
-    assert bridge.redirects("vif1", FILTERS.replace("7200", "1")) == ()
-    assert bridge.redirects("vif1", "") == ()
+    assert iproute.redirects("vif1", FILTERS.replace("7200", "1"), bridge.PRIORITY) == ()
+    assert iproute.redirects("vif1", "", bridge.PRIORITY) == ()
 
 
 def test_a_stranger_s_filter_at_our_priority_is_an_error() -> None:
     with pytest.raises(HostError, match="is not ours"):
-        bridge.redirects("vif1", FILTERS.replace('"off":-4', '"off":0'))
+        iproute.redirects("vif1", FILTERS.replace('"off":-4', '"off":0'), bridge.PRIORITY)
 
 
 def test_only_static_addresses_are_kept_and_only_once() -> None:
@@ -87,7 +87,7 @@ def test_only_static_addresses_are_kept_and_only_once() -> None:
         '{"mac":"02:00:00:00:00:09","ifname":"vif1","master":"br0","state":""},'
         '{"mac":"fe:00:00:00:00:01","ifname":"vif1","master":"br0","state":"permanent"}]'
     )
-    assert bridge.static_entries(shown) == (("02:00:00:00:00:01", "vif1"),)
+    assert iproute.static_entries(shown) == (("02:00:00:00:00:01", "vif1"),)
 
 
 def test_lean_quiets_the_guests_ports_and_knows_their_addresses() -> None:
@@ -142,11 +142,11 @@ def test_a_hostile_name_stays_one_argument_behind_its_keyword(
 
 
 def test_what_a_mode_would_bypass_is_named() -> None:
-    assert list(bridge.obstacles("br0", bridge.links(LINKS))) == []
+    assert list(bridge.obstacles("br0", iproute.links(LINKS))) == []
     for had, has, told in (
         ('"vlan_filtering":0', '"vlan_filtering":1', "VLAN"),
         ('"isolated":false', '"isolated":true', "isolated"),
         ('"forwarding"', '"blocking"', "not forwarding"),
     ):
-        (obstacle,) = bridge.obstacles("br0", bridge.links(LINKS.replace(had, has)))
+        (obstacle,) = bridge.obstacles("br0", iproute.links(LINKS.replace(had, has)))
         assert told in obstacle

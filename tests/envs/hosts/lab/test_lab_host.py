@@ -51,7 +51,6 @@ def _shell(*argv: str) -> str:
 
 
 def _driver(lab: Lab, *argv: str) -> str:
-    assert lab.supervisor is not None
     return _shell("nsenter", "-t", str(lab.supervisor.pid), "-n", "--", *argv)
 
 

@@ -122,7 +122,6 @@ def test_the_queue_length_of_2008_is_a_lab_of_its_own() -> None:
 def test_all_of_a_lab_dies_with_its_supervisor_and_down_removes_the_rest() -> None:
     manage.up(LabConfig(name=NAME))
     lab = record.read(record.directory(NAME))
-    assert lab.supervisor is not None
     os.kill(lab.supervisor.pid, signal.SIGKILL)
     everything = {"supervisor", *lab.processes}
     _until(lambda: set(manage.status(NAME)[0].missing) == everything)
