@@ -1,0 +1,177 @@
+"""What a shell sees of the command: one JSON document or one clear line, and an exit code."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from stumbling_host import FOUND, StumblingHost, by_queue
+
+from envs.host import Host
+from tuner import cli
+from tuner.commands import options
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def tuner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tuner", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StumblingHost:
+    """A live host that every URI names."""
+    found = StumblingHost(tmp_path / "state", by_queue)
+
+    def open_it(_uri: str) -> Host:
+        return found
+
+    monkeypatch.setattr(options, "open_host", open_it)
+    return found
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> str:
+    path = tmp_path / "setting.json"
+    path.write_text('{"tx_queue": {"vif1": 1000}}')
+    return str(path)
+
+
+APPLY = ("apply", "--host", "fake:", "--pairs", "2", "--seconds", "0.1")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from tuner import cli; sys.argv = ['tuner', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numba', 'scipy', 'matplotlib', 'rich'} & set(sys.modules)\n"
+        "sys.exit(' '.join(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Exit codes" in done.stdout
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_has_help_and_json(tuner: Run, verb: str) -> None:
+    code, out, _ = tuner(verb, *(("up",) if verb == "lab" else ()), "--help")
+    assert code == 0
+    assert "--json" in out
+
+
+@pytest.mark.parametrize("words", [("frob",), ("status",), ("status", "--hots", "lab:")])
+def test_wrong_usage_is_told_by_click(tuner: Run, words: tuple[str, ...]) -> None:
+    code, out, err = tuner(*words)
+    assert (code, out) == (2, "")
+    assert "Usage: tuner" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("status", "--host", "nonsense"), 2, "names no host"),
+        (("status", "--host", "lab:no-such"), 4, "run: tuner lab up"),
+        (("plan", "--host", "lab:", "--policy", "no-such"), 2, "no policy 'no-such'"),
+        (("plan", "--host", "lab:", "--setting", "/no/such.json"), 2, "cannot read /no/such"),
+        (("plan", "--host", "lab:", "--policy", "lee", "--guard", "luck=1"), 2, "no guard 'luck'"),
+        (("plan", "--host", "lab:", "--policy", "lee", "--guard", "drops=x"), 2, "drops=NUMBER"),
+        (("plan", "--host", "lab:", "--json", "--script"), 2, "choose one"),
+        (("simulate",), 2, "tuner simulate --list"),
+        (("compare", "--scenario", "lab", "--host", "lab:"), 2, "choose one"),
+    ],
+)
+def test_an_error_is_one_line_with_its_exit_code(
+    tuner: Run, words: tuple[str, ...], code: int, says: str
+) -> None:
+    got, out, err = tuner(*words)
+    assert (got, out) == (code, "")
+    assert err.startswith("tuner: ")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_a_folder_that_holds_no_agent_has_an_exit_code_of_its_own(
+    tuner: Run, tmp_path: Path
+) -> None:
+    code, _, err = tuner("plan", "--host", "lab:", "--policy", str(tmp_path))
+    assert code == 3
+    assert err.startswith("tuner: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"speed": 9}', "unknown field `speed`"),
+        ('{"weight": {"driver": "much"}}', "Expected `int`"),
+        ("{", "setting.json"),
+        ('{"tx_queue": {"vif9": 5}}', "tx_queue names 'vif9'"),
+        ('{"tx_queue": {"vif1": 99999}}', "outside 1..4000"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(
+    tuner: Run, host: StumblingHost, tmp_path: Path, text: str, says: str
+) -> None:
+    path = tmp_path / "setting.json"
+    path.write_text(text)
+    code, _, err = tuner(*APPLY, "--setting", str(path))
+    assert code == 2
+    assert says in err
+    assert "apply" not in host.calls
+
+
+def test_a_plan_shows_the_difference_and_touches_nothing(
+    tuner: Run, host: StumblingHost, setting: str
+) -> None:
+    code, out, _ = tuner("plan", "--host", "fake:", "--setting", setting, "--json")
+    plan = json.loads(out)
+    assert code == 0
+    assert plan["changes"] == [
+        {"knob": "tx_queue", "subject": "vif1", "before": "32", "after": "1000"}
+    ]
+    assert "apply" not in host.calls
+
+
+def test_apply_then_status_then_rollback(tuner: Run, host: StumblingHost, setting: str) -> None:
+    code, out, _ = tuner(*APPLY, "--setting", setting, "--json")
+    assert code == 0
+    assert json.loads(out)["kept"] == 0
+    assert host.now.tx_queue["vif1"] == 1000
+    assert json.loads(tuner("status", "--host", "fake:", "--json")[1])["state"] == "confirmed"
+    assert tuner("rollback", "--host", "fake:")[0] == 0
+    assert host.now == FOUND
+    assert tuner("rollback", "--host", "fake:")[0] == 2
+
+
+def test_apply_says_what_it_did_to_people(tuner: Run, host: StumblingHost, setting: str) -> None:
+    code, out, _ = tuner(*APPLY, "--setting", setting)
+    assert code == 0
+    for words in ("tx_queue", "1000", "as found", "as kept", "better beyond noise"):
+        assert words in out
+
+
+def test_a_host_that_fails_in_the_middle_is_put_back(
+    tuner: Run, host: StumblingHost, setting: str
+) -> None:
+    host.stumble = lambda moment: moment == "apply halfway"
+    code, out, err = tuner(*APPLY, "--setting", setting, "--json")
+    assert (code, out) == (4, "")
+    assert "stumbled" in err
+    assert host.now == FOUND
+
+
+def test_a_simulated_host_keeps_nothing(tuner: Run) -> None:
+    code, out, _ = tuner("status", "--host", "sim:lab")
+    assert code == 0
+    assert "nothing is kept" in out

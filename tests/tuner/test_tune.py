@@ -1,0 +1,82 @@
+"""A policy let loose on a host: measured in turn, judged, and the best chosen."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from stumbling_host import FOUND, StumblingHost
+
+from envs.history import History
+from envs.host import Settings
+from envs.reward import Guards
+from tuner import state
+from tuner.given import Given
+from tuner.transaction import transaction
+from tuner.tune import Budget, Tuning, tune
+
+
+def queue(length: int) -> Settings:
+    return replace(FOUND, tx_queue={"vif1": length, "vif2": 32})
+
+
+class Lengths:
+    """Proposes queue lengths one after the other."""
+
+    name = "lengths"
+
+    def __init__(self, *lengths: int) -> None:
+        self.lengths = lengths
+        self.seen: list[History] = []
+
+    def propose(self, history: History) -> Settings | None:
+        self.seen.append(history)
+        done = len(history.trials)
+        return queue(self.lengths[done]) if done < len(self.lengths) else None
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> StumblingHost:
+    return StumblingHost(tmp_path)
+
+
+def tuned(host: StumblingHost, policy: Lengths | Given, tries: int = 3) -> Tuning:
+    budget = Budget(tries=tries, pairs=2, seconds=1.0, settle=0.0)
+    with state.held(host) as journal, transaction(host, journal, "test") as trial:
+        return tune(trial, policy, budget, Guards(), lambda _what: None)
+
+
+def test_the_best_of_several_is_chosen(host: StumblingHost) -> None:
+    tuning = tuned(host, Lengths(64, 1000, 128))
+    assert tuning.kept == 1
+    assert tuning.best is not None
+    assert tuning.best.settings == queue(1000)
+
+
+def test_nothing_is_chosen_where_nothing_is_better(host: StumblingHost) -> None:
+    tuning = tuned(host, Lengths(16, 8))
+    assert tuning.best is None
+    assert "left as found" in tuning.reason
+
+
+def test_no_more_than_the_tries_are_measured(host: StumblingHost) -> None:
+    assert len(tuned(host, Lengths(64, 128, 256, 512), tries=2).trials) == 2
+
+
+def test_a_policy_that_repeats_itself_has_nothing_more_to_try(host: StumblingHost) -> None:
+    assert len(tuned(host, Lengths(64, 64, 64)).trials) == 1
+    assert len(tuned(host, Given(name="as found", make=lambda found: found)).trials) == 0
+
+
+def test_a_policy_sees_what_its_settings_measured(host: StumblingHost) -> None:
+    policy = Lengths(64, 1000)
+    tuned(host, policy)
+    last = policy.seen[-1]
+    assert [trial.settings for trial in last.trials] == [queue(64), queue(1000)]
+    assert last.trials[1].verdict.gain > last.trials[0].verdict.gain > 0.0
+
+
+def test_found_and_changed_are_measured_in_turn(host: StumblingHost) -> None:
+    lengths: list[int] = []
+    host.before_measure = lambda host: lengths.append(host.now.tx_queue["vif1"])
+    tuned(host, Lengths(64))
+    assert lengths == [32, 32, 64, 32, 64]
