@@ -22,9 +22,9 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = Console(highlight=False)
+        self._out = Console(highlight=False, markup=False)
         if not self._out.is_terminal:
-            self._out = Console(highlight=False, width=PIPE_WIDTH)
+            self._out = Console(highlight=False, markup=False, width=PIPE_WIDTH)
 
     def say(self, text: str) -> None:
         """A line on stderr for a person who watches."""
@@ -33,10 +33,10 @@ class Output:
     def show(self, *parts: RenderableType) -> None:
         """Parts of the result for people, lines or tables, on stdout; not with ``--json``.
 
-        Lines are printed as they are: the name of a guest may look like markup.
+        They are printed as they are: the name of a guest may look like markup.
         """
         for part in () if self.as_json else parts:
-            self._out.print(part, markup=False, soft_wrap=isinstance(part, str))
+            self._out.print(part, soft_wrap=isinstance(part, str))
 
     def heading(self, text: str) -> None:
         """A line that stands out, above what it names."""

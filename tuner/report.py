@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
-from rich.markup import escape
 from rich.table import Table
 
 from envs.errors import InputError
@@ -115,19 +114,19 @@ def comparison_table(rows: Sequence[Row]) -> list[Table]:
             "policy", "Gb/s", "cores", "Gb/s per core", "to stock", "95 %", numbers=5
         )
         table.add_column("guards missed (runs)")
-        table.title, table.title_justify, table.title_style = escape(host), "left", "bold"
+        table.title, table.title_justify, table.title_style = host, "left", "bold"
         here = [row for row in rows if row.host == host]
         for row in sorted(here, key=lambda row: -row.ratio.mean):
             low, high = row.ratio.low, row.ratio.high
             known = low is not None and high is not None
             table.add_row(
-                escape(row.policy),
+                row.policy,
                 f"{row.bandwidth:.2f}",
                 f"{row.cores:.2f}",
                 f"{row.per_core:.2f}",
                 f"{row.ratio.mean:.2f}x",
                 f"{low:.2f} to {high:.2f}" if known else "",
-                escape(", ".join(f"{name} ({n} of {row.runs})" for name, n in row.broken.items())),
+                ", ".join(f"{name} ({n} of {row.runs})" for name, n in row.broken.items()),
             )
         tables.append(table)
     return tables

@@ -19,23 +19,27 @@ class Scriptable(Protocol):
 
 def script(uri: str, policy: str, changes: Sequence[Change]) -> str:
     """The commands that make ``changes``, and as comments those that undo them, last first."""
-    title = shlex.quote(f"{uri}: what {policy} would change")  # a name may hold a newline
-    lines = ["#!/bin/sh", f"# {title}", "set -eu", ""]
+    title = _comment(f"{uri}: what {policy} would change")
+    lines = ["#!/bin/sh", title, "set -eu", ""]
     if not changes:
         lines.append("# nothing")
     for change in changes:
-        lines.append(f"# {_what(change, change.before, change.after)}")
+        lines.append(_comment(_what(change, change.before, change.after)))
         lines += map(shlex.join, change.do)
     lines += ["", "# To undo it, run these:"]
     for change in reversed(changes):
-        lines.append(f"# {_what(change, change.after, change.before)}")
+        lines.append(_comment(_what(change, change.after, change.before)))
         lines += _commented(map(shlex.join, change.undo))
     return "\n".join(lines) + "\n"
 
 
 def _what(change: Change, old: str, new: str) -> str:
-    """One line, whatever the names in it hold."""
-    return ascii(f"{change.knob} of {change.subject}: {old} -> {new}")[1:-1]
+    return f"{change.knob} of {change.subject}: {old} -> {new}"
+
+
+def _comment(text: str) -> str:
+    """One line of comment, whatever newlines the names in it hold."""
+    return f"# {ascii(text)[1:-1]}"
 
 
 def _commented(commands: Iterable[str]) -> list[str]:

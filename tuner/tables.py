@@ -1,10 +1,13 @@
-"""Tables for a terminal: settings, samples and verdicts side by side."""
+"""Tables for a terminal: settings, samples and verdicts side by side.
+
+They are for a console without markup (see ``tuner.console``): names are printed as they are.
+"""
 
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from envs.host import HostSpec, Sample, Settings
 from envs.reward import Verdict, bandwidth, cores_used, drop_share, guest_bandwidth
@@ -17,7 +20,7 @@ def diff_table(rows: Sequence[Difference]) -> Table:
     """What a setting changes, part by part."""
     table = plain_table("knob", "of", "as found", "changed to")
     for row in rows:
-        table.add_row(row.knob, escape(row.subject), row.before, f"[bold]{row.after}")
+        table.add_row(row.knob, row.subject, row.before, Text(row.after, style="bold"))
     return table
 
 
@@ -29,16 +32,16 @@ def host_table(spec: HostSpec, settings: Settings) -> Table:
         for backend in spec.backends
     )
     weight = settings.weight.get(spec.driver_domain, "")
-    table.add_row(escape(spec.driver_domain), "driver", str(weight), escape(driver), "")
+    table.add_row(spec.driver_domain, "driver", str(weight), driver, "")
     for guest in spec.guests:
         places = dict.fromkeys(core_list(settings.placement[vcpu]) for vcpu in guest.vcpus)
         vifs = ", ".join(f"{vif} ({settings.tx_queue.get(vif, '')})" for vif in guest.vifs)
         table.add_row(
-            escape(guest.name),
+            guest.name,
             "I/O" if guest.role == "io" else "CPU-bound",
             str(settings.weight.get(guest.name, "")),
             f"{len(guest.vcpus)} VCPU on " + " / ".join(places),
-            escape(vifs),
+            vifs,
         )
     return table
 
@@ -59,11 +62,9 @@ def sample_table(spec: HostSpec, settings: Settings, sample: Sample) -> Table:
         gbps = f"{guest_bandwidth(sample, guest.vifs):.2f}" if guest.vifs else ""
         cores = sample.guest_cpu[guest.name] / sample.seconds
         dropped = sum(sample.vifs[vif].inward.drops for vif in guest.vifs)
-        table.add_row(
-            escape(guest.name), gbps, f"{cores:.2f}", "", str(dropped) if guest.vifs else ""
-        )
+        table.add_row(guest.name, gbps, f"{cores:.2f}", "", str(dropped) if guest.vifs else "")
     for name, seconds in sample.backend_cpu.items():
-        table.add_row(escape(name), "", f"{seconds / sample.seconds:.2f}", "", "")
+        table.add_row(name, "", f"{seconds / sample.seconds:.2f}", "", "")
     return table
 
 
@@ -72,11 +73,11 @@ def verdict_table(rows: Sequence[tuple[str, Verdict]]) -> Table:
     table = plain_table("", "Gb/s", "cores", "Gb/s per core", "guards", numbers=3)
     for name, verdict in rows:
         table.add_row(
-            escape(name),
+            name,
             f"{verdict.bandwidth:.2f}",
             f"{verdict.cores:.2f}",
             f"{verdict.per_core:.2f}",
-            escape(", ".join(verdict.broken)) or "kept",
+            ", ".join(verdict.broken) or "kept",
         )
     return table
 
