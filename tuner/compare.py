@@ -210,7 +210,8 @@ def score_live(
     scores: list[Score] = []
     for number in range(rounds):
         shuffled = dict(order.sample(list(kept.items()), len(kept)))
-        scores += _score(bench, bench.spec.uri, number, shuffled, guards)
+        scored = _score(bench, bench.spec.uri, number, shuffled, guards)
+        scores += sorted(scored, key=lambda score: list(kept).index(score.policy))
     return tuple(scores)
 
 

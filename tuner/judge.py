@@ -143,9 +143,11 @@ def ratio(gain: Interval) -> str:
     mean = f"{math.exp(gain.mean):.2f}"
     if gain.low is None or gain.high is None:
         return f"{mean} times"
-    return f"{mean} times ({_exp(gain.low):.2f} to {_exp(gain.high):.2f})"
+    return f"{mean} times ({_end(gain.low)} to {_end(gain.high)})"
 
 
-def _exp(value: float) -> float:
-    """The exponential of the end of an interval, which two noisy pairs can put very far out."""
-    return math.exp(min(value, 50.0))
+def _end(gain: float) -> str:
+    """The end of an interval, which two noisy pairs can put very far out."""
+    if abs(gain) > math.log(100.0):
+        return "under 0.01" if gain < 0.0 else "over 100"
+    return f"{math.exp(gain):.2f}"

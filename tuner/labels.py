@@ -15,7 +15,7 @@ MARKER = 5.0
 RADII = (8.0, 15.0, 24.0, 36.0, 50.0, 66.0, 84.0)
 ANGLES = (0, 180, 30, -30, 150, -150, 60, -60, 120, -120, 90, -90)
 FONT_SIZE = 8
-LEADER = 15.0
+LEADER = 12.0
 """A label farther away than this is tied to its point by a thin line."""
 
 

@@ -88,7 +88,7 @@ def bandwidth_against_cores(host: str, rows: Sequence[Row], dots: Sequence[Dot])
     axes.set_xlabel("cores used for I/O")
     axes.set_ylabel("bandwidth (Gb/s)")
     axes.set_title(f"{host}: bandwidth against cores", loc="left")
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     label(figure, axes, points, [*((dot.cores, dot.bandwidth) for dot in dots), *arrow])
     return figure
 

@@ -93,6 +93,7 @@ def test_student_s_interval_of_three_values() -> None:
 def test_a_ratio_reads_as_people_write_it() -> None:
     assert ratio(interval([math.log(2.0)] * 2)) == "2.00 times (2.00 to 2.00)"
     assert ratio(interval([0.0])) == "1.00 times"
+    assert ratio(interval([-1.0, 1.0])) == "1.00 times (under 0.01 to over 100)"
 
 
 def test_pooling_adds_intervals_and_counters() -> None:
