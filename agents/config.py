@@ -21,8 +21,7 @@ class TrainConfig(Record, frozen=True):
     the one that trains, which is best where other work keeps the cores busy).
 
     ``decisions`` an episode, ``seconds`` a measurement and ``settle`` seconds before it are those
-    of ``HostEnv``; ``reward_floor`` bounds what a bad setting may cost, so that a few disasters
-    do not drown the rest.
+    of ``HostEnv``; ``care`` and ``reward_floor`` say what a bad try costs (``agents.worker``).
 
     ``rollout`` choices of each environment, read in ``batch`` pieces ``epochs`` times, make an
     update of proximal policy optimisation with ``learning_rate`` (falling to nothing over the
@@ -42,11 +41,12 @@ class TrainConfig(Record, frozen=True):
     decisions: int = 3
     seconds: float = 0.1
     settle: float = 0.0
+    care: float = 0.1
     reward_floor: float = -1.5
     rollout: int = 256
     batch: int = 512
-    epochs: int = 4
-    learning_rate: float = 6e-4
+    epochs: int = 6
+    learning_rate: float = 1e-3
     entropy: float = 0.004
     gamma: float = 1.0
     gae: float = 0.97

@@ -135,7 +135,11 @@ class Watch(BaseCallback):
         self._shown = ""
 
     def _on_step(self) -> bool:
-        self.gains += [info["gain"] for info in self.locals["infos"] if "gain" in info]
+        self.gains += [
+            info["gain"]
+            for info, ended in zip(self.locals["infos"], self.locals["dones"], strict=True)
+            if ended
+        ]
         return True
 
     def _on_rollout_start(self) -> None:

@@ -13,19 +13,41 @@ from envs.errors import TunerError
 from envs.host_env import live_host_env, sim_host_env
 
 
-class Floor(gymnasium.RewardWrapper[dict[str, Any], np.int64]):
-    """A setting costs no more than ``floor``."""
+class Improvement(gymnasium.Wrapper[dict[str, Any], np.int64, dict[str, Any], np.int64]):
+    """Rewards what training is for: the best setting after all decisions.
 
-    def __init__(self, env: gymnasium.Env[dict[str, Any], np.int64], floor: float) -> None:
+    A decision earns by how much it raises the best gain so far, so the sum over an episode is
+    the gain that is kept, and to try what turns out badly costs nothing but the try. As a host's
+    users would notice it all the same, ``care`` times a negative reward is added, bounded by
+    ``floor`` so that disasters do not drown the rest.
+    """
+
+    def __init__(
+        self, env: gymnasium.Env[dict[str, Any], np.int64], care: float, floor: float
+    ) -> None:
         super().__init__(env)
+        self.care = care
         self.floor = floor
+        self._gain = 0.0
 
-    def reward(self, reward: Any) -> float:  # noqa: ANN401 (Gymnasium's SupportsFloat)
-        """The reward, or the floor."""
-        return max(self.floor, float(reward))
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start from the baseline, whose gain is 0."""
+        self._gain = 0.0
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """One choice; the last of a decision earns."""
+        observation, reward, ended, truncated, info = self.env.step(action)
+        if "gain" in info:
+            raised = info["gain"] - self._gain
+            self._gain = info["gain"]
+            reward = raised + self.care * max(self.floor, min(0.0, float(reward)))
+        return observation, float(reward), ended, truncated, info
 
 
-def make_env(config: TrainConfig) -> Floor:
+def make_env(config: TrainConfig) -> Improvement:
     """The environment that a configuration asks for."""
     arguments = {
         "decisions": config.decisions,
@@ -36,7 +58,7 @@ def make_env(config: TrainConfig) -> Floor:
         env = live_host_env(config.host, **arguments)
     else:
         env = sim_host_env(config.scenario, **arguments)
-    return Floor(env, config.reward_floor)
+    return Improvement(env, config.care, config.reward_floor)
 
 
 def serve(pipe: Connection, config: TrainConfig, seeds: list[int]) -> None:
@@ -64,9 +86,9 @@ def serve(pipe: Connection, config: TrainConfig, seeds: list[int]) -> None:
         pass  # the parent is gone
 
 
-def _step(env: Floor, action: int) -> tuple[Observation, float, bool, dict[str, Any]]:
+def _step(env: Improvement, action: int) -> tuple[Observation, float, bool, dict[str, Any]]:
     observation, reward, ended, _, info = env.step(np.int64(action))
+    info = {"gain": info["gain"]} if ended else {}  # the trials are not needed, and large
     if ended:
         observation = env.reset()[0]
-        info = {"gain": info["gain"]}  # the trials are not needed there, and large
     return observation, float(reward), ended, info

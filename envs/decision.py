@@ -111,7 +111,7 @@ class Menu:
             for guest in spec.guests
             if guest.role == "io" and guest.name in spec.limits.weights
         ]
-        self._core_sets: dict[tuple[tuple[int, ...], bool], list[tuple[int, ...]]] = {}
+        self._core_sets: dict[frozenset[int], list[tuple[int, ...]]] = {}
 
     def values(self, kind: Kind, subject: str, now: Settings) -> tuple[Value, ...]:
         """The legal values of a part when the rest of the setting is ``now``; the first keeps."""
@@ -121,8 +121,7 @@ class Menu:
             case "backend":
                 offered = self._backend(subject, now)
             case "io_vcpu" | "cpu_vcpu":
-                sets = self._sets(now.side_cores, reserved=False)
-                offered = self._places(subject, now, sets)
+                offered = self._places(subject, now, self._guest_sets(now))
             case "driver_weight" | "guest_weight":
                 offered = self._weights(self._holders(kind), now)
             case "tx_queue":
@@ -196,32 +195,46 @@ class Menu:
         return msgspec.structs.replace(now, placement=place, side_cores=cores, polling=polling)
 
     def _backend(self, name: str, now: Settings) -> list[Value]:
-        if not now.side_cores:
-            return self._places(name, now, self._sets((), reserved=False))
+        side = frozenset(now.side_cores)
+        if not side:
+            return self._places(name, now, self._sets(frozenset(self.spec.core_ids)))
         others = {
             core
             for backend in self.spec.backends
             if backend.name != name
             for core in now.placement[backend.name]
         }
-        needed = set(now.side_cores) - others
-        sets = [s for s in self._sets(now.side_cores, reserved=True) if needed <= set(s)]
-        return self._places(name, now, sets)
+        needed = side - others
+        return self._places(name, now, [s for s in self._sets(side) if needed <= set(s)])
+
+    def _guest_sets(self, now: Settings) -> list[tuple[int, ...]]:
+        """What is not reserved, and in wide sets also what no backend has for its own."""
+        free = frozenset(self.spec.core_ids).difference(now.side_cores)
+        own = {
+            cores[0]
+            for backend in self.spec.backends
+            if len(cores := now.placement[backend.name]) == 1
+        }
+        sets = self._sets(free)
+        if free & own and free - own:
+            apart = [s for s in self._sets(free - own) if len(s) > 1]
+            sets = [*(s for s in sets if len(s) > 1), *apart, *(s for s in sets if len(s) == 1)]
+        return sets
 
     def _places(self, key: str, now: Settings, sets: Iterable[tuple[int, ...]]) -> list[Value]:
         base = self.baseline.placement[key]
         offered = dict.fromkeys([now.placement[key], *sets])
         return [Value(cores=cores, baseline=cores == base) for cores in offered]
 
-    def _sets(self, side: tuple[int, ...], *, reserved: bool) -> list[tuple[int, ...]]:
-        """All side-cores (or all others), each LLC domain's, each alone; no set twice."""
-        known = self._core_sets.get((side, reserved))
+    def _sets(self, among: frozenset[int]) -> list[tuple[int, ...]]:
+        """All cores of ``among``, each LLC domain's, each alone; no set twice."""
+        known = self._core_sets.get(among)
         if known is None:
-            domains = [tuple(c for c in d if (c in side) == reserved) for d in self.domains]
+            domains = [tuple(core for core in domain if core in among) for domain in self.domains]
             singles = [(core,) for core in spread(domains)]
-            sets = [packed(domains), *(d for d in domains if d), *singles]
+            sets = [packed(domains), *(domain for domain in domains if domain), *singles]
             known = list(dict.fromkeys(tuple(sorted(cores)) for cores in sets))
-            self._core_sets[side, reserved] = known
+            self._core_sets[among] = known
         return known
 
     def _holders(self, kind: Kind) -> list[str]:

@@ -50,8 +50,9 @@ class HostEnv(gymnasium.Env[dict[str, Any], np.int64]):
     ``reset`` and ``close``; a maker of hosts is called for a new one in every episode.
 
     ## Episode End
-    Terminates after ``decisions`` decisions; never truncates. The last ``info`` holds ``trials``
-    (the tuple of ``Trial``) and ``gain``, the best gain measured without a broken guard, or 0.
+    Terminates after ``decisions`` decisions; never truncates. At the end of each, ``info`` holds
+    ``gain``, the best gain so far that broke no guard, or 0; the last one also ``trials``, the
+    tuple of all ``Trial``.
 
     ## Arguments
     ``host``: a host, or a function that makes one from a random generator. ``decisions`` per
@@ -118,10 +119,10 @@ class HostEnv(gymnasium.Env[dict[str, Any], np.int64]):
         reward = self._try(self._decision.settings)
         self._left -= 1
         self._decide()
-        info: dict[str, Any] = {}
+        best = self.history.best
+        info: dict[str, Any] = {"gain": best.verdict.gain if best else 0.0}
         if self._left == 0:
-            best = self.history.best
-            info = {"trials": self.history.trials, "gain": best.verdict.gain if best else 0.0}
+            info["trials"] = self.history.trials
         return self._observe(), reward, self._left == 0, False, info
 
     def action_masks(self) -> NDArray[np.bool_]:
@@ -208,7 +209,7 @@ def sim_host_env(scenario: str | None = None, **arguments: Any) -> HostEnv:  # n
     fixed = load(scenario) if scenario else None
 
     def make(rng: np.random.Generator) -> Host:
-        chosen = fixed or generate(int(rng.choice(TRAIN_SEEDS)))
+        chosen = fixed or generate(TRAIN_SEEDS[int(rng.integers(len(TRAIN_SEEDS)))])
         return SimHost(chosen, seed=int(rng.integers(2**31)))
 
     return HostEnv(make, **arguments)

@@ -188,6 +188,18 @@ def test_a_vcpu_is_offered_all_other_cores_each_llc_domain_and_each_core() -> No
     assert sorted(offered[5:]) == [(core,) for core in ALL]
 
 
+def test_a_vcpu_is_also_offered_the_sets_without_cores_that_backends_have_alone() -> None:
+    decision = Decision.start(host(), found(), found()).take(0)
+    assert decision.choice
+    alone = [v.cores for v in decision.choice.values].index((2,))
+    decision = at(decision.take(alone), "cpu_vcpu")
+    assert decision.choice
+    offered = [v.cores for v in decision.choice.values]
+    assert (0, 1, 3, 4, 5, 6, 7) in offered
+    assert [cores for cores in offered if len(cores) == 2] == [(2, 3), (0, 1), (4, 5), (6, 7)]
+    assert (3,) in offered
+
+
 def test_a_weight_is_a_level_of_the_baseline_clipped_to_the_range() -> None:
     spec = host(weight=(1, 1000))
     decision = at(Decision.start(spec, found(), found()), "driver_weight")
