@@ -238,7 +238,8 @@ R = TypeVar("R", bound=Record)
 
 def to_json(record: Record) -> bytes:
     """A record as one line of JSON, keys in a fixed order, so equal records give equal bytes."""
-    return msgspec.json.encode(record, order="deterministic")
+    # JSON has string keys only, and msgspec sorts none but those: cores by id become text first.
+    return msgspec.json.encode(msgspec.to_builtins(record, str_keys=True), order="deterministic")
 
 
 def from_json(data: bytes, kind: type[R]) -> R:

@@ -3,7 +3,6 @@
 Costs vary too, each by up to a third, so that an agent cannot learn the constants of one host.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -166,11 +165,7 @@ def _scheduler(draw: _Draw, era: Era) -> Scheduler:
 def _uplink(draw: _Draw, era: Era, topology: Topology) -> Link:
     domains = -(-topology.cores // topology.per_llc)
     return Link(
-        gbps=math.inf
-        if era == "lab"
-        else draw.one(10.0, 10.0, 25.0)
-        if era != "xen-2008"
-        else 10.0,
+        gbps=0.0 if era == "lab" else draw.one(10.0, 10.0, 25.0) if era != "xen-2008" else 10.0,
         llc=draw.number(0, domains - 1),
         rtt_us=draw.about(50.0) if era != "lab" else 20.0,
         moderation_us=draw.about(20.0 if era == "lab" else 60.0),

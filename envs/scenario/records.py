@@ -4,6 +4,7 @@ Every record checks itself when it is made: what cannot be raises ValueError wit
 which the loader turns into an InputError that names the file.
 """
 
+import math
 from typing import Literal
 
 from envs.host import BridgeMode, Record, Role
@@ -22,7 +23,7 @@ def _within(key: str, value: int, low: int, high: int) -> None:
 
 def _positive(part: str, record: Record, *keys: str) -> None:
     for key in keys:
-        if not getattr(record, key) > 0:
+        if not 0 < getattr(record, key) < math.inf:
             raise ValueError(f"{part}.{key}: must be above 0")
 
 
@@ -50,7 +51,7 @@ class Topology(Record, frozen=True):
 class Link(Record, frozen=True):
     """The uplink and its NIC.
 
-    ``gbps`` of ``inf`` is a link without a rate, as between namespaces of one machine.
+    ``gbps`` 0 is a link without a rate, as between namespaces of one machine.
     ``moderation_us`` is the time between interrupts, ``ring`` the NIC's receive descriptors,
     ``direct_cache`` whether its DMA lands in the LLC of domain ``llc`` or in memory.
     """
@@ -64,7 +65,9 @@ class Link(Record, frozen=True):
     direct_cache: bool = False
 
     def __post_init__(self) -> None:
-        _positive("uplink", self, "gbps", "rtt_us", "moderation_us")
+        _positive("uplink", self, "rtt_us", "moderation_us")
+        if not 0 <= self.gbps < math.inf:
+            raise ValueError("uplink.gbps: must not be negative")
         _within("uplink.ring", self.ring, 16, MAX_TX_QUEUE)
 
 
@@ -223,5 +226,5 @@ def _check_flows(scenario: Scenario) -> None:
 
 def _costs(costs: Costs) -> None:
     for key in costs.__struct_fields__:
-        if not getattr(costs, key) >= 0:
+        if not 0 <= getattr(costs, key) < math.inf:
             raise ValueError(f"costs.{key}: must not be negative")

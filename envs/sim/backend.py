@@ -6,9 +6,8 @@ and what it changes when it is done.
 
 import math
 
-from numba import njit
-
 from envs.sim import bridge, cache, fifo, nic, traffic
+from envs.sim.compiled import compiled
 from envs.sim.notify import notify
 from envs.sim.state import ACK, LATENCIES, State
 
@@ -16,7 +15,7 @@ STEPS = 4
 """Latency classes in a doubling."""
 
 
-@njit(cache=True)
+@compiled
 def nic_work(s: State, me: int, c: int, vif: int) -> int:
     """Packets in the NIC's ring, at most a batch."""
     q = s.vif[vif].nic_queue
@@ -26,7 +25,7 @@ def nic_work(s: State, me: int, c: int, vif: int) -> int:
     return bridge.burst(s, me, c, first.flow, first.kind, min(s.batch, s.queue[q].packets))
 
 
-@njit(cache=True)
+@compiled
 def nic_cost(s: State, c: int, vif: int, packets: int) -> float:
     """Driver and bridge, and the headers' way from the NIC into the cache."""
     q = s.vif[vif].nic_queue
@@ -44,13 +43,13 @@ def nic_cost(s: State, c: int, vif: int, packets: int) -> float:
     return cost
 
 
-@njit(cache=True)
+@compiled
 def nic_done(s: State, me: int, vif: int, packets: int) -> None:
     """Forward, and rouse the backends that have got something to deliver."""
     _rouse(s, me, bridge.forward(s, s.vif[vif].nic_queue, packets))
 
 
-@njit(cache=True)
+@compiled
 def _rouse(s: State, me: int, reached: int) -> None:
     if reached >> 62 & 1:
         nic.arm(s)
@@ -59,7 +58,7 @@ def _rouse(s: State, me: int, reached: int) -> None:
             notify(s, me, s.vif[vif].deliverer)
 
 
-@njit(cache=True)
+@compiled
 def deliver_work(s: State, first: int, last: int) -> int:
     """Packets in the vifs' queues for which the rings have room, at most a batch each."""
     n = 0
@@ -69,7 +68,7 @@ def deliver_work(s: State, first: int, last: int) -> int:
     return n
 
 
-@njit(cache=True)
+@compiled
 def _deliverable(s: State, vif: int) -> int:
     port = s.vif[vif]
     queue, ring = s.queue[port.queue], s.queue[port.rx_ring]
@@ -87,7 +86,7 @@ def _deliverable(s: State, vif: int) -> int:
     return n
 
 
-@njit(cache=True)
+@compiled
 def deliver_cost(s: State, c: int, first: int, last: int) -> float:
     """One hypercall for all, and for each packet its grants and the copy to the guest's memory."""
     cost = s.backend_batch
@@ -96,7 +95,7 @@ def deliver_cost(s: State, c: int, first: int, last: int) -> float:
     return cost
 
 
-@njit(cache=True)
+@compiled
 def _deliver_cost(s: State, c: int, vif: int, packets: int) -> float:
     cost, k = packets * s.backend_packet, 0
     while packets > 0:
@@ -113,7 +112,7 @@ def _deliver_cost(s: State, c: int, vif: int, packets: int) -> float:
     return cost
 
 
-@njit(cache=True)
+@compiled
 def _bytes(kind: int, count: int, size: int, packets: int) -> float:
     """Bytes of ``count`` out of ``packets`` packets of ``size`` bytes in all."""
     if kind == ACK:
@@ -121,7 +120,7 @@ def _bytes(kind: int, count: int, size: int, packets: int) -> float:
     return float(size) if count == packets else size * count / packets
 
 
-@njit(cache=True)
+@compiled
 def deliver_done(s: State, me: int, c: int, first: int, last: int) -> None:
     """Put the packets into the rings: here the host's last queue ends. Tell the guests."""
     for vif in range(first, last + 1):
@@ -129,7 +128,7 @@ def deliver_done(s: State, me: int, c: int, first: int, last: int) -> None:
             _delivered(s, me, c, vif, s.vif[vif].delivering)
 
 
-@njit(cache=True)
+@compiled
 def _delivered(s: State, me: int, c: int, vif: int, packets: int) -> None:
     port = s.vif[vif]
     clock = cache.llc_clock(s, s.core[c].llc)
@@ -151,7 +150,7 @@ def _delivered(s: State, me: int, c: int, vif: int, packets: int) -> None:
     notify(s, me, port.receiver)
 
 
-@njit(cache=True)
+@compiled
 def _clock(s: State, delay: float, packets: int) -> None:
     """Count a delay in its class: each doubling from 1 us on has ``STEPS`` of equal width."""
     mantissa, doublings = math.frexp(max(1.0, delay * 1e-3))
@@ -159,7 +158,7 @@ def _clock(s: State, delay: float, packets: int) -> None:
     s.latency[min(at, LATENCIES - 1)] += packets
 
 
-@njit(cache=True)
+@compiled
 def collect_work(s: State, me: int, c: int, first: int, last: int) -> int:
     """Packets in the guests' transmit rings, at most a batch each."""
     n = 0
@@ -169,7 +168,7 @@ def collect_work(s: State, me: int, c: int, first: int, last: int) -> int:
     return n
 
 
-@njit(cache=True)
+@compiled
 def _collectable(s: State, me: int, c: int, vif: int) -> int:
     q, n = s.vif[vif].tx_ring, 0
     for k in range(s.queue[q].segments):
@@ -182,7 +181,7 @@ def _collectable(s: State, me: int, c: int, vif: int) -> int:
     return n
 
 
-@njit(cache=True)
+@compiled
 def collect_cost(s: State, c: int, first: int, last: int) -> float:
     """Mapping or copying the guests' packets, the bridge, and the NIC if they leave."""
     cost = s.backend_batch
@@ -191,7 +190,7 @@ def collect_cost(s: State, c: int, first: int, last: int) -> float:
     return cost
 
 
-@njit(cache=True)
+@compiled
 def _collect_cost(s: State, c: int, vif: int, packets: int) -> float:
     q, k = s.vif[vif].tx_ring, 0
     cost = packets * (s.backend_packet + s.bridge)
@@ -213,7 +212,7 @@ def _collect_cost(s: State, c: int, vif: int, packets: int) -> float:
     return cost
 
 
-@njit(cache=True)
+@compiled
 def collect_done(s: State, me: int, c: int, first: int, last: int) -> None:
     """Forward, and tell guests that waited for room in their rings."""
     for vif in range(first, last + 1):
@@ -221,7 +220,7 @@ def collect_done(s: State, me: int, c: int, first: int, last: int) -> None:
             _collected(s, me, c, vif, s.vif[vif].collecting)
 
 
-@njit(cache=True)
+@compiled
 def _collected(s: State, me: int, c: int, vif: int, packets: int) -> None:
     port = s.vif[vif]
     ring = s.queue[port.tx_ring]

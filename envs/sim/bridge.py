@@ -3,19 +3,18 @@
 Its modes differ in the work they do for a packet (``State.bridge``), nothing else.
 """
 
-from numba import njit
-
 from envs.sim import fifo, traffic
+from envs.sim.compiled import compiled
 from envs.sim.state import ACK, SEGMENTS, State
 
 
-@njit(cache=True)
+@compiled
 def destination(s: State, f: int, kind: int) -> int:
     """The vif that a packet of flow ``f`` goes to; -1 is the uplink."""
     return s.flow[f].source if kind == ACK else s.flow[f].sink
 
 
-@njit(cache=True)
+@compiled
 def room(s: State, vif: int) -> int:
     """Packets that the queue towards a guest still takes.
 
@@ -30,7 +29,7 @@ def room(s: State, vif: int) -> int:
     return max(0, min(most, SEGMENTS - 1 - queue.segments))
 
 
-@njit(cache=True)
+@compiled
 def burst(s: State, me: int, c: int, f: int, kind: int, packets: int) -> int:
     """How many packets to forward in one activation without looking at the queue again.
 
@@ -49,7 +48,7 @@ def burst(s: State, me: int, c: int, f: int, kind: int, packets: int) -> int:
     return min(packets, max(1, most // 2))
 
 
-@njit(cache=True)
+@compiled
 def forward(s: State, q: int, packets: int) -> int:
     """Move packets from the head of queue ``q`` to where they go, or drop them.
 

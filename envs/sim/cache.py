@@ -4,28 +4,27 @@ A cache is a clock: it counts the bytes that ever came in. Data that was touched
 stood at x is still there while fewer bytes than the cache holds came in since, as under LRU.
 """
 
-from numba import njit
-
+from envs.sim.compiled import compiled
 from envs.sim.state import COMPUTE, IN_MEMORY, State, Vcpu
 
 LINE = 64.0
 
 
-@njit(cache=True)
+@compiled
 def llc_clock(s: State, llc: int) -> float:
     """Bytes that ever came into an LLC, by now."""
     cache = s.llc[llc]
     return cache.touched + cache.rate * (s.now - cache.since)
 
 
-@njit(cache=True)
+@compiled
 def fill(s: State, c: int, size: float) -> None:
     """Core ``c`` brings ``size`` bytes into its caches."""
     s.core[c].touched += size
     s.llc[s.core[c].llc].touched += size
 
 
-@njit(cache=True)
+@compiled
 def read(s: State, c: int, size: float, owner: int, core_clock: float, llc: float) -> float:
     """Nanoseconds for core ``c`` to read ``size`` bytes that core ``owner`` touched last.
 
@@ -45,7 +44,7 @@ def read(s: State, c: int, size: float, owner: int, core_clock: float, llc: floa
     return s.copy_memory * size
 
 
-@njit(cache=True)
+@compiled
 def leave(s: State, v: Vcpu, c: int) -> None:
     """Note where the state of a VCPU is when it stops running."""
     v.last_core = c
@@ -53,7 +52,7 @@ def leave(s: State, v: Vcpu, c: int) -> None:
     v.llc_clock = llc_clock(s, s.core[c].llc)
 
 
-@njit(cache=True)
+@compiled
 def refill(s: State, v: Vcpu, c: int) -> float:
     """Nanoseconds until the state of a VCPU that starts on core ``c`` is back in its cache."""
     here, there = s.core[c], s.core[v.last_core]
@@ -72,7 +71,7 @@ def refill(s: State, v: Vcpu, c: int) -> float:
     return cost * kept + s.copy_memory * evicted
 
 
-@njit(cache=True)
+@compiled
 def stream(s: State, v: Vcpu, c: int, sign: float) -> None:
     """A CPU-bound VCPU starts (``sign`` 1) or stops (-1) streaming through the LLC of ``c``."""
     if v.kind == COMPUTE:

@@ -140,7 +140,7 @@ def _constants(s: np.void, scenario: Scenario) -> None:
     s["ratelimit"] = scheduler.ratelimit_us * MICRO
     s["wake"], s["switch"] = scheduler.wake_us * MICRO, scheduler.switch_us * MICRO
     link, driver = scenario.uplink, scenario.driver_domain
-    s["wire"] = 8.0 / link.gbps
+    s["wire"] = 8.0 / link.gbps if link.gbps else 0.0
     s["rtt"], s["moderation"] = link.rtt_us * MICRO, link.moderation_us * MICRO
     s["batch"], s["mtu"], s["offload"] = driver.batch, MTU, scenario.offload
     s["through_ring"] = driver.kind == "netback-2007"

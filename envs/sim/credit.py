@@ -6,36 +6,35 @@ running at a tick. In 2008 a tick debited 100 credits from whoever it found runn
 the debit is exact, and a minimum run protects a VCPU from wake-ups.
 """
 
-from numba import njit
-
+from envs.sim.compiled import compiled
 from envs.sim.state import BOOST, CREDIT_2008, OVER, UNDER, State, Vcpu
 
 PER_TICK = 100.0
 PER_ACCOUNT = 300.0
 
 
-@njit(cache=True)
+@compiled
 def on_wake(v: Vcpu) -> None:
     """A VCPU that wakes while UNDER goes before all that are not boosted."""
     if v.priority == UNDER:
         v.priority = BOOST
 
 
-@njit(cache=True)
+@compiled
 def preempts(s: State, waiting: Vcpu, running: Vcpu) -> bool:
     """A higher priority preempts, once the running VCPU has had its minimum run."""
     ran = s.now - s.core[running.core].started
     return waiting.priority > running.priority and ran >= s.ratelimit
 
 
-@njit(cache=True)
+@compiled
 def charge(s: State, v: Vcpu, spent: float) -> None:
     """Exact debit of the time run, where the scheduler has that."""
     if s.scheduler != CREDIT_2008:
         v.credit -= PER_TICK * spent / s.tick
 
 
-@njit(cache=True)
+@compiled
 def tick(s: State, v: Vcpu) -> None:
     """The tick found ``v`` running: it loses its boost, joins the active, in 2008 pays."""
     if v.priority == BOOST:
@@ -45,7 +44,7 @@ def tick(s: State, v: Vcpu) -> None:
         v.credit -= PER_TICK
 
 
-@njit(cache=True)
+@compiled
 def account(s: State) -> None:
     """Give out the credits of one period among the active domains by weight.
 
@@ -81,7 +80,7 @@ def account(s: State) -> None:
         _classify(s, s.vcpu[i])
 
 
-@njit(cache=True)
+@compiled
 def _active(s: State, d: int) -> int:
     count = 0
     for i in range(s.vcpus):
@@ -90,14 +89,14 @@ def _active(s: State, d: int) -> int:
     return count
 
 
-@njit(cache=True)
+@compiled
 def _give(s: State, d: int, credits_each: float) -> None:
     for i in range(s.vcpus):
         if s.vcpu[i].domain == d and s.vcpu[i].active:
             s.vcpu[i].credit += credits_each
 
 
-@njit(cache=True)
+@compiled
 def _classify(s: State, v: Vcpu) -> None:
     if not v.active:
         return

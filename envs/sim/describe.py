@@ -1,7 +1,5 @@
 """A scenario as its host describes itself: the names of its parts, and its stock settings."""
 
-import math
-
 from envs.host import Backend, Core, Guest, HostSpec, Limits, Settings, Uplink
 from envs.scenario.records import Scenario
 
@@ -59,7 +57,7 @@ def stock_of(scenario: Scenario, spec: HostSpec) -> Settings:
 
 
 def _rate(scenario: Scenario) -> float | None:
-    return scenario.uplink.gbps if math.isfinite(scenario.uplink.gbps) else None
+    return scenario.uplink.gbps or None
 
 
 def _cores(scenario: Scenario) -> tuple[Core, ...]:

@@ -7,9 +7,8 @@ known when it starts; what it changes happens when it ends. A preempted one is f
 
 from collections.abc import Sequence
 
-from numba import njit
-
 from envs.sim import backend, credit, guest, nic, scheduler, traffic
+from envs.sim.compiled import compiled
 from envs.sim.scheduler import FOREVER
 from envs.sim.state import (
     COLLECT,
@@ -24,7 +23,7 @@ from envs.sim.state import (
 )
 
 
-@njit(cache=True)
+@compiled
 def run(states: Sequence[State], end: float) -> None:
     """Simulate ``states[0]`` until ``end`` (ns); every account is settled to that moment."""
     s = states[0]
@@ -51,7 +50,7 @@ def run(states: Sequence[State], end: float) -> None:
         scheduler.charge(s, k)
 
 
-@njit(cache=True)
+@compiled
 def _next(s: State) -> tuple[int, float]:
     """The next event: its time, and its core if an activation ends there (else -1)."""
     c, at = -1, min(s.next_tick, s.next_account, s.next_pulse, s.next_wire)
@@ -61,7 +60,7 @@ def _next(s: State) -> tuple[int, float]:
     return c, at
 
 
-@njit(cache=True)
+@compiled
 def _dispatch(s: State) -> None:
     """Let every core choose that has a reason to; one choice may be another's reason."""
     while s.dirty:
@@ -70,14 +69,14 @@ def _dispatch(s: State) -> None:
         _choose(s, c)
 
 
-@njit(cache=True)
+@compiled
 def _account(s: State) -> None:
     if s.scheduler != FAIR:
         credit.account(s)
     s.next_account += s.account
 
 
-@njit(cache=True)
+@compiled
 def _choose(s: State, c: int) -> None:
     """Decide who runs on core ``c`` now, and set it to work."""
     core = s.core[c]
@@ -107,7 +106,7 @@ def _choose(s: State, c: int) -> None:
             _begin(s, i, c, at)
 
 
-@njit(cache=True)
+@compiled
 def _begin(s: State, i: int, c: int, at: float) -> None:
     """Start the next activation of a running VCPU at ``at``, or block it for want of work."""
     v = s.vcpu[i]
@@ -142,7 +141,7 @@ def _begin(s: State, i: int, c: int, at: float) -> None:
         scheduler.block(s, c)
 
 
-@njit(cache=True)
+@compiled
 def _finish(s: State, c: int) -> None:
     """The activation on core ``c`` is over: let it take effect, and go on."""
     i = s.core[c].run
@@ -169,7 +168,7 @@ def _finish(s: State, c: int) -> None:
     _begin(s, i, c, s.now)
 
 
-@njit(cache=True)
+@compiled
 def _tick(s: State) -> None:
     """The tick of one core: debit, slice, and in Xen a move to where more is idle."""
     c = s.tick_core
@@ -190,19 +189,28 @@ def _tick(s: State) -> None:
             scheduler.mark(s, c)
             scheduler.mark(s, target)
             return
-    waiting = scheduler.first(s, c, c)
-    if waiting < 0:
-        return
-    if s.scheduler == FAIR:
-        over = s.vcpu[waiting].vruntime < s.vcpu[i].vruntime
-    else:
-        over = s.now - core.started >= s.slice
-    if over:
+    if _expired(s, c, i):
         scheduler.preempt(s, c)
         scheduler.mark(s, c)
 
 
-@njit(cache=True)
+@compiled
+def _expired(s: State, c: int, i: int) -> bool:
+    """Whether core ``c`` should choose anew between running ``i`` and those that wait.
+
+    In Xen a slice is over after 30 ms; then an OVER one also looks for work elsewhere. The timer
+    of the slice is the tick nearest to its end.
+    """
+    waiting = scheduler.first(s, c, c)
+    if s.scheduler == FAIR:
+        return waiting >= 0 and s.vcpu[waiting].vruntime < s.vcpu[i].vruntime
+    if s.now - s.core[c].started < s.slice - s.tick / 2.0:
+        return False
+    priority = s.vcpu[i].priority
+    return waiting >= 0 or (priority == OVER and scheduler.steal(s, c, priority) >= 0)
+
+
+@compiled
 def _idler(s: State, i: int, c: int) -> int:
     """Where Xen moves a running VCPU at a tick: an idle core of a socket with more idle cores.
 
@@ -222,7 +230,7 @@ def _idler(s: State, i: int, c: int) -> int:
     return best
 
 
-@njit(cache=True)
+@compiled
 def _idle_in(s: State, node: int) -> int:
     count, idle = 0, scheduler.idle(s)
     for c in range(s.cores):

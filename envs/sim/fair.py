@@ -4,8 +4,7 @@ A VCPU's virtual time runs at the inverse of its weight; the least runs next. A 
 is shared by its VCPUs, as a control group's is among its tasks.
 """
 
-from numba import njit
-
+from envs.sim.compiled import compiled
 from envs.sim.state import State, Vcpu
 
 GRANULARITY = 1e6
@@ -15,18 +14,18 @@ SLEEPER = 3e6
 UNIT = 1024.0
 
 
-@njit(cache=True)
+@compiled
 def _scale(s: State, v: Vcpu) -> float:
     return UNIT * s.domain[v.domain].vcpus / s.domain[v.domain].weight
 
 
-@njit(cache=True)
+@compiled
 def charge(s: State, v: Vcpu, spent: float) -> None:
     """Let virtual time pass."""
     v.vruntime += spent * _scale(s, v)
 
 
-@njit(cache=True)
+@compiled
 def on_wake(s: State, v: Vcpu) -> None:
     """A sleeper does not come back with all the time that it slept."""
     least = 1e30
@@ -38,7 +37,7 @@ def on_wake(s: State, v: Vcpu) -> None:
         v.vruntime = max(v.vruntime, least - SLEEPER)
 
 
-@njit(cache=True)
+@compiled
 def preempts(s: State, waiting: Vcpu, running: Vcpu) -> bool:
     """A waking VCPU preempts one that is ahead of it by more than the granularity."""
     spent = max(0.0, s.now - s.core[running.core].since) * _scale(s, running)

@@ -1,14 +1,13 @@
 """First-in first-out queues of segments, in a fixed space, limited in ring slots."""
 
-from numba import njit
-
+from envs.sim.compiled import compiled
 from envs.sim.state import ACK, SEGMENTS, Segment, State
 
 PAGE = 4096
 MERGE = 64
 
 
-@njit(cache=True)
+@compiled
 def slots_of(kind: int, packets: int, size: int) -> int:
     """Ring slots: one a packet, or one a page and two more for a packet above a page."""
     if kind == ACK or size <= PAGE * packets:
@@ -17,20 +16,20 @@ def slots_of(kind: int, packets: int, size: int) -> int:
     return packets * ((each + PAGE - 1) // PAGE + 2)
 
 
-@njit(cache=True)
+@compiled
 def room(s: State, q: int, kind: int, size: int) -> int:
     """How many packets of ``size`` bytes each still fit."""
     queue = s.queue[q]
     return max(0, queue.limit - queue.slots) // slots_of(kind, 1, size)
 
 
-@njit(cache=True)
+@compiled
 def head(s: State, q: int, k: int) -> Segment:
     """The k-th segment from the head; the queue must have that many."""
     return s.segment[q * SEGMENTS + ((s.queue[q].head + k) & (SEGMENTS - 1))]
 
 
-@njit(cache=True)
+@compiled
 def push(  # noqa: PLR0913, PLR0917 - a segment has that many properties
     s: State,
     q: int,
@@ -72,7 +71,7 @@ def push(  # noqa: PLR0913, PLR0917 - a segment has that many properties
     last.llc_clock = llc_clock
 
 
-@njit(cache=True)
+@compiled
 def split(s: State, q: int, packets: int) -> int:
     """Size in bytes of the first ``packets`` of the head segment, at most what it holds."""
     first = head(s, q, 0)
@@ -81,7 +80,7 @@ def split(s: State, q: int, packets: int) -> int:
     return first.size * packets // first.packets
 
 
-@njit(cache=True)
+@compiled
 def drop_head(s: State, q: int, packets: int, size: int) -> None:
     """Take ``packets`` of ``size`` bytes (as ``split`` gave) off the head segment."""
     queue, first = s.queue[q], head(s, q, 0)

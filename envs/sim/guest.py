@@ -1,8 +1,7 @@
 """What an I/O guest's VCPU does: receive from its ring, and send what its flows may send."""
 
-from numba import njit
-
 from envs.sim import cache, fifo, traffic
+from envs.sim.compiled import compiled
 from envs.sim.notify import notify
 from envs.sim.state import ACK, DATA, State
 
@@ -10,13 +9,13 @@ BATCH = 64
 """Packets of one activation: the NAPI weight of netfront and virtio-net."""
 
 
-@njit(cache=True)
+@compiled
 def receive_work(s: State, vif: int) -> int:
     """Packets in the receive ring, at most a batch."""
     return min(BATCH, s.queue[s.vif[vif].rx_ring].packets)
 
 
-@njit(cache=True)
+@compiled
 def receive_cost(s: State, c: int, vif: int, packets: int) -> float:
     """Driver, stack and application; the copy to the application reads what the backend wrote."""
     q, k = s.vif[vif].rx_ring, 0
@@ -39,7 +38,7 @@ def receive_cost(s: State, c: int, vif: int, packets: int) -> float:
     return cost
 
 
-@njit(cache=True)
+@compiled
 def receive_done(s: State, me: int, c: int, vif: int, packets: int) -> None:
     """Take the packets, acknowledge data, let acknowledgements open the senders' windows."""
     port = s.vif[vif]
@@ -61,7 +60,7 @@ def receive_done(s: State, me: int, c: int, vif: int, packets: int) -> None:
         notify(s, me, port.deliverer)
 
 
-@njit(cache=True)
+@compiled
 def send_work(s: State, f: int) -> int:
     """Packets that a flow may send and the ring has room for, at most a batch."""
     size = traffic.packet_size(s, f)
@@ -71,7 +70,7 @@ def send_work(s: State, f: int) -> int:
     return min(most, BATCH, fifo.room(s, s.vif[s.flow[f].source].tx_ring, DATA, size))
 
 
-@njit(cache=True)
+@compiled
 def send_cost(s: State, f: int, packets: int) -> float:
     """Application, stack and driver; the data copied is the application's own and warm."""
     size = packets * traffic.packet_size(s, f)
@@ -79,7 +78,7 @@ def send_cost(s: State, f: int, packets: int) -> float:
     return s.guest_batch + packets * each + size * (s.app_byte + s.copy_own)
 
 
-@njit(cache=True)
+@compiled
 def send_done(s: State, me: int, c: int, f: int, packets: int) -> None:
     """Put the packets into the transmit ring and tell the backend."""
     port = s.vif[s.flow[f].source]

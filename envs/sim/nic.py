@@ -4,9 +4,8 @@ The wire is looked at once an interrupt interval. What it had time to carry sinc
 leaves, and the driver domain is interrupted if it was not at work already.
 """
 
-from numba import njit
-
 from envs.sim import cache, fifo, scheduler, traffic
+from envs.sim.compiled import compiled
 from envs.sim.state import ACK, DATA, IN_MEMORY, State
 
 WIRE_OVERHEAD = 38
@@ -15,13 +14,13 @@ FOREVER = 1e18
 CHUNK = 32
 
 
-@njit(cache=True)
+@compiled
 def wire_time(s: State, packets: int, size: int) -> float:
     """Nanoseconds that packets of ``size`` bytes in all take on the wire."""
     return s.wire * (size + WIRE_OVERHEAD * max(float(packets), size / s.mtu))
 
 
-@njit(cache=True)
+@compiled
 def arm(s: State) -> None:
     """Look at the wire one interval from now, if nothing else is due before."""
     if s.next_wire >= FOREVER:
@@ -29,7 +28,7 @@ def arm(s: State) -> None:
         s.last_wire = s.now
 
 
-@njit(cache=True)
+@compiled
 def turn(s: State) -> None:
     """One interval of the wire: leave, arrive, and interrupt."""
     since = s.last_wire
@@ -46,7 +45,7 @@ def turn(s: State) -> None:
     s.next_wire = s.now + s.moderation if _pending(s) else FOREVER
 
 
-@njit(cache=True)
+@compiled
 def _pending(s: State) -> bool:
     if s.queue[s.uplink_queue].segments > 0:
         return True
@@ -59,7 +58,7 @@ def _pending(s: State) -> bool:
     return False
 
 
-@njit(cache=True)
+@compiled
 def _leave(s: State, since: float) -> None:
     """Packets that the wire had time to take out of the host."""
     q = s.uplink_queue
@@ -89,13 +88,16 @@ def _leave(s: State, since: float) -> None:
                 traffic.return_outside(s, f, acks, part + traffic.take_held(s, f))
 
 
-@njit(cache=True)
+@compiled
 def _arrive(s: State, since: float) -> int:
     """Packets that outside senders had time to put on the wire; the vifs that they are for.
 
     The senders take turns. What becomes sendable only now is left to the next interval.
     """
     s.in_clock = max(s.in_clock, since)
+    for k in range(s.flows):
+        if s.flow[k].source < 0 and not s.flow[k].tcp:
+            traffic.pace(s, k, s.now - since)
     woken, idle, f = 0, 0, s.turn
     while idle < s.flows:
         f = (f + 1) % s.flows
@@ -118,7 +120,7 @@ def _arrive(s: State, since: float) -> int:
     return woken
 
 
-@njit(cache=True)
+@compiled
 def _returned(s: State) -> int:
     """Acknowledgements whose round trip is over: to outside senders, or in towards a guest."""
     woken = 0
@@ -136,7 +138,7 @@ def _returned(s: State) -> int:
     return woken
 
 
-@njit(cache=True)
+@compiled
 def _into_ring(s: State, f: int, kind: int, packets: int, size: int, vif: int) -> int:
     """Put packets into the NIC's receive ring; what finds no descriptor is dropped."""
     s.up_in_packets += packets

@@ -3,13 +3,12 @@
 They are sent only if the other side sleeps, and never to a poller, which looks by itself.
 """
 
-from numba import njit
-
 from envs.sim import scheduler
+from envs.sim.compiled import compiled
 from envs.sim.state import BLOCKED, State
 
 
-@njit(cache=True)
+@compiled
 def notify(s: State, sender: int, receiver: int) -> None:
     """Wake ``receiver`` if it sleeps; both pay for the signal before they do anything else."""
     v = s.vcpu[receiver]

@@ -7,9 +7,8 @@ that wakes others.
 
 import math
 
-from numba import njit
-
 from envs.sim import cache, credit, fair
+from envs.sim.compiled import compiled
 from envs.sim.state import (
     BLOCKED,
     COMPUTE,
@@ -23,25 +22,25 @@ from envs.sim.state import (
 FOREVER = 1e18
 
 
-@njit(cache=True)
+@compiled
 def mark(s: State, c: int) -> None:
     """Core ``c`` has to choose anew."""
     s.dirty |= 1 << c
 
 
-@njit(cache=True)
+@compiled
 def idle(s: State) -> int:
     """The set of cores that run nothing, await nothing and do not poll."""
     return ~(s.running | s.queued | s.polled) & ((1 << s.cores) - 1)
 
 
-@njit(cache=True)
+@compiled
 def lowest(bits: int) -> int:
     """The index of the lowest bit of a set that is not empty."""
     return math.frexp(float(bits & -bits))[1] - 1
 
 
-@njit(cache=True)
+@compiled
 def draw(s: State, below: int) -> int:
     """The next pseudo-random integer in 0..below-1 (xorshift)."""
     x = s.random
@@ -52,7 +51,7 @@ def draw(s: State, below: int) -> int:
     return (x >> 11) % below
 
 
-@njit(cache=True)
+@compiled
 def speed(s: State, c: int) -> float:
     """The share of a physical core's speed that core ``c`` has: less beside a busy sibling."""
     if not s.smt:
@@ -65,7 +64,7 @@ def speed(s: State, c: int) -> float:
     return 1.0
 
 
-@njit(cache=True)
+@compiled
 def precedes(s: State, a: int, b: int) -> bool:
     """Whether VCPU ``a`` should run rather than ``b``, both waiting."""
     x, y = s.vcpu[a], s.vcpu[b]
@@ -77,7 +76,7 @@ def precedes(s: State, a: int, b: int) -> bool:
     return x.order < y.order
 
 
-@njit(cache=True)
+@compiled
 def enqueue(s: State, i: int, c: int) -> None:
     """Put a VCPU at the tail of the queue of core ``c``."""
     v = s.vcpu[i]
@@ -89,7 +88,7 @@ def enqueue(s: State, i: int, c: int) -> None:
     s.queued |= 1 << c
 
 
-@njit(cache=True)
+@compiled
 def dequeue(s: State, i: int) -> None:
     """Take a VCPU out of the queue that it waits in."""
     c = s.vcpu[i].core
@@ -98,7 +97,7 @@ def dequeue(s: State, i: int) -> None:
         s.queued &= ~(1 << c)
 
 
-@njit(cache=True)
+@compiled
 def first(s: State, c: int, core: int) -> int:
     """The VCPU that comes first in the queue of ``c`` and may run on ``core``; -1 if none."""
     queue, best = s.core[c].queue, -1
@@ -111,7 +110,7 @@ def first(s: State, c: int, core: int) -> int:
     return best
 
 
-@njit(cache=True)
+@compiled
 def steal(s: State, c: int, than: int) -> int:
     """A VCPU waiting elsewhere that may run on ``c`` and has a priority above ``than``.
 
@@ -137,7 +136,7 @@ def steal(s: State, c: int, than: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@compiled
 def find_idle(s: State, affinity: int, near: int) -> int:
     """An idle core among ``affinity``, or -1.
 
@@ -156,7 +155,7 @@ def find_idle(s: State, affinity: int, near: int) -> int:
     return lowest(later if later != 0 else found)
 
 
-@njit(cache=True)
+@compiled
 def wake(s: State, i: int) -> bool:
     """Make a blocked VCPU runnable; False if it was awake. Where it runs is chosen later."""
     v = s.vcpu[i]
@@ -188,7 +187,7 @@ def wake(s: State, i: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@compiled
 def preempts(s: State, i: int, running: int) -> bool:
     """Whether a waiting VCPU takes the core from a running one at once."""
     if s.scheduler == FAIR:
@@ -196,7 +195,7 @@ def preempts(s: State, i: int, running: int) -> bool:
     return credit.preempts(s, s.vcpu[i], s.vcpu[running])
 
 
-@njit(cache=True)
+@compiled
 def charge(s: State, c: int) -> None:
     """Bill the time since the last charge to whoever runs on core ``c``."""
     core = s.core[c]
@@ -221,7 +220,7 @@ def charge(s: State, c: int) -> None:
         core.touched += s.neighbour_rate * spent
 
 
-@njit(cache=True)
+@compiled
 def stop(s: State, c: int) -> None:
     """Take the running VCPU off core ``c``, with its account in order."""
     core = s.core[c]
@@ -235,7 +234,7 @@ def stop(s: State, c: int) -> None:
     s.until[c] = FOREVER
 
 
-@njit(cache=True)
+@compiled
 def block(s: State, c: int) -> None:
     """The VCPU on core ``c`` has nothing to do."""
     s.vcpu[s.core[c].run].state = BLOCKED
@@ -243,7 +242,7 @@ def block(s: State, c: int) -> None:
     mark(s, c)
 
 
-@njit(cache=True)
+@compiled
 def preempt(s: State, c: int) -> None:
     """Put the VCPU on core ``c`` back into its queue; what it was doing is finished later."""
     i = s.core[c].run
@@ -253,7 +252,7 @@ def preempt(s: State, c: int) -> None:
     enqueue(s, i, c)
 
 
-@njit(cache=True)
+@compiled
 def start(s: State, i: int, c: int) -> float:
     """Run a waiting VCPU on core ``c``. Gives the time at which its work goes on.
 

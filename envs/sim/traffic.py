@@ -4,9 +4,8 @@ TCP here is Reno in bytes: slow start, additive increase, halving once a window 
 timeout when nothing comes back. Everything is clocked by what was really delivered.
 """
 
-from numba import njit
-
 from envs.sim import fifo, scheduler
+from envs.sim.compiled import compiled
 from envs.sim.state import ACK, IN_MEMORY, State
 
 LARGEST = 65536
@@ -21,7 +20,7 @@ QUIET = 1e6
 UDP_BURST = 262144.0
 
 
-@njit(cache=True)
+@compiled
 def packet_size(s: State, f: int) -> int:
     """Bytes of the packets that flow ``f`` makes now."""
     flow = s.flow[f]
@@ -31,7 +30,7 @@ def packet_size(s: State, f: int) -> int:
     return max(1, min(most, LARGEST) // s.mtu) * s.mtu
 
 
-@njit(cache=True)
+@compiled
 def sendable(s: State, f: int, size: int) -> int:
     """Packets of ``size`` bytes that flow ``f`` may send now."""
     flow = s.flow[f]
@@ -40,7 +39,7 @@ def sendable(s: State, f: int, size: int) -> int:
     return int(flow.carry) // size
 
 
-@njit(cache=True)
+@compiled
 def sent(s: State, f: int, size: int) -> None:
     """Flow ``f`` put ``size`` bytes into the first queue of the host."""
     flow = s.flow[f]
@@ -53,7 +52,7 @@ def sent(s: State, f: int, size: int) -> None:
         flow.carry -= size
 
 
-@njit(cache=True)
+@compiled
 def dropped(s: State, f: int, kind: int, size: int) -> None:
     """A queue had no room. A lost acknowledgement goes with the next one, as they add up."""
     flow = s.flow[f]
@@ -65,7 +64,7 @@ def dropped(s: State, f: int, kind: int, size: int) -> None:
             flow.lost += size
 
 
-@njit(cache=True)
+@compiled
 def acknowledged(s: State, f: int, size: int) -> None:
     """The sender of ``f`` learns that ``size`` bytes arrived, and of what was lost before."""
     flow = s.flow[f]
@@ -86,13 +85,13 @@ def acknowledged(s: State, f: int, size: int) -> None:
     flow.cwnd = min(flow.cwnd, flow.window)
 
 
-@njit(cache=True)
+@compiled
 def acks_for(s: State, packets: int) -> int:
     """Acknowledgements for packets received together: one for two, or for each large one."""
     return packets if s.offload else (packets + 1) // 2
 
 
-@njit(cache=True)
+@compiled
 def take_held(s: State, f: int) -> int:
     """Bytes whose acknowledgement was lost, to go with the next."""
     held = s.flow[f].held
@@ -100,14 +99,14 @@ def take_held(s: State, f: int) -> int:
     return held
 
 
-@njit(cache=True)
+@compiled
 def return_outside(s: State, f: int, packets: int, size: int) -> None:
     """Put acknowledgements on the line between the outside and the host, for a round trip."""
     line = s.flow[f].line
     fifo.push(s, line, f, ACK, packets, size, IN_MEMORY, s.now + s.rtt, 0.0, 0.0)
 
 
-@njit(cache=True)
+@compiled
 def acknowledge_from(s: State, f: int, vif: int, packets: int, size: int, core: int) -> None:
     """The guest behind ``vif`` sends acknowledgements of ``size`` bytes, if its ring has room."""
     size += take_held(s, f)
@@ -119,13 +118,20 @@ def acknowledge_from(s: State, f: int, vif: int, packets: int, size: int, core: 
     fifo.push(s, ring, f, ACK, packets, size, core, s.now, s.core[core].touched, 0.0)
 
 
-@njit(cache=True)
+@compiled
+def pace(s: State, f: int, time: float) -> None:
+    """Let UDP flow ``f`` send what its rate allows in ``time``."""
+    s.flow[f].carry = min(s.flow[f].carry + s.flow[f].rate * time, UDP_BURST)
+
+
+@compiled
 def pulse(s: State) -> None:
     """Timers: pace UDP, repeat lost acknowledgements, and time out."""
     for f in range(s.flows):
         flow = s.flow[f]
         if not flow.tcp:
-            flow.carry = min(flow.carry + flow.rate * PULSE, UDP_BURST)
+            if flow.source >= 0:
+                pace(s, f, PULSE)
         elif flow.held > 0 and s.now - flow.last_ack > QUIET:
             if flow.sink < 0:
                 return_outside(s, f, 1, take_held(s, f))

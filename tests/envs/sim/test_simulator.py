@@ -1,0 +1,111 @@
+"""What holds for every simulated host, whatever its scenario and settings."""
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.errors import IllegalSetting, InputError
+from envs.host import to_json
+from envs.scenario import generate, load, names
+from envs.sim.host import SimHost
+from envs.sim.state import DATA, SEGMENTS
+
+SECONDS = 0.05
+
+
+def queued(host: SimHost, flow: int) -> int:
+    """Bytes of a flow in the host's queues, from the NIC to the last before a receiver."""
+    s = host._states[0]
+    queues = {int(s["uplink_queue"])}
+    for vif in s["vif"][: s["vifs"]]:
+        queues |= {int(vif["queue"]), int(vif["tx_ring"]), int(vif["nic_queue"])}
+    total = 0
+    for q in queues:
+        head, count = int(s["queue"]["head"][q]), int(s["queue"]["segments"][q])
+        at = q * SEGMENTS + (head + np.arange(count)) % SEGMENTS
+        part = s["segment"][at]
+        total += int(part["size"][(part["flow"] == flow) & (part["kind"] == DATA)].sum())
+    return total
+
+
+@pytest.mark.parametrize("name", names())
+def test_shipped_scenarios_move_data(name):
+    sample = SimHost(load(name)).measure(SECONDS)
+    moved = sum(port.inward.bytes for port in sample.vifs.values()) + sample.uplink.outward.bytes
+    assert moved * 8e-9 / SECONDS > 0.5
+    assert sample.latency is not None
+    assert sample.cache_misses is not None
+
+
+@given(st.integers(0, 1_000_000))
+@settings(max_examples=40, deadline=None)
+def test_what_is_offered_is_delivered_dropped_or_queued(seed):
+    host = SimHost(generate(seed))
+    host.measure(SECONDS)
+    s = host._states[0]
+    for f, flow in enumerate(s["flow"][: s["flows"]]):
+        assert flow["offered"] == flow["delivered"] + flow["dropped"] + queued(host, f)
+
+
+@given(st.integers(0, 1_000_000))
+@settings(max_examples=25, deadline=None)
+def test_the_same_measurement_gives_the_same_bits(seed):
+    scenario = generate(seed)
+    host = SimHost(scenario, seed)
+    first = to_json(host.measure(SECONDS))
+    host.measure(SECONDS / 2)
+    assert to_json(host.measure(SECONDS)) == first
+    assert to_json(SimHost(scenario, seed).measure(SECONDS)) == first
+
+
+@given(st.integers(0, 1_000_000))
+@settings(max_examples=25, deadline=None)
+def test_the_link_is_never_exceeded(seed):
+    scenario = generate(seed)
+    sample = SimHost(scenario).measure(SECONDS)
+    if scenario.uplink.gbps:
+        most = (SECONDS + 1e-6 * scenario.uplink.moderation_us) * scenario.uplink.gbps / 8e-9
+        assert sample.uplink.inward.bytes <= most
+        assert sample.uplink.outward.bytes <= most
+
+
+@given(st.integers(0, 1_000_000))
+@settings(max_examples=25, deadline=None)
+def test_cpu_time_adds_up_and_no_core_has_more_than_the_interval(seed):
+    sample = SimHost(generate(seed)).measure(SECONDS)
+    assert all(0 <= busy <= SECONDS * (1 + 1e-9) for busy in sample.core_busy.values())
+    spent = sum(sample.guest_cpu.values()) + sum(sample.backend_cpu.values())
+    assert spent == pytest.approx(sum(sample.core_busy.values()))
+    for guest, work in sample.work.items():
+        assert work <= sample.guest_cpu[guest] * (1 + 1e-9)
+
+
+def test_seeds_differ_in_their_start_but_not_in_their_load():
+    one, other = (SimHost(load("xen-2008-mixed"), seed).measure(0.2) for seed in (1, 2))
+    assert one != other
+    total = [sum(p.inward.bytes for p in s.vifs.values()) for s in (one, other)]
+    assert total[0] == pytest.approx(total[1], rel=0.3)
+
+
+def test_an_illegal_setting_is_refused_and_changes_nothing():
+    host = SimHost(load("xen-2008-receive"))
+    before = host.settings()
+    with pytest.raises(IllegalSetting, match="leaves it without a core"):
+        host.apply(msgspec.structs.replace(before, placement={**before.placement, "web1/0": ()}))
+    assert host.settings() == before
+
+
+def test_a_snapshot_brings_the_settings_back():
+    host = SimHost(load("lab"))
+    before = host.snapshot()
+    host.apply(msgspec.structs.replace(host.settings(), bridge="direct"))
+    assert host.snapshot() != before
+    host.restore(before)
+    assert host.snapshot() == before
+
+
+def test_an_interval_must_have_a_length():
+    with pytest.raises(InputError, match="must be more than 0"):
+        SimHost(load("lab")).measure(0.0)
