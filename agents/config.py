@@ -24,8 +24,8 @@ class TrainConfig(Record, frozen=True):
     of ``HostEnv``; ``care`` and ``reward_floor`` say what a bad try costs (``agents.worker``).
 
     ``rollout`` choices of each environment, read in ``batch`` pieces ``epochs`` times, make an
-    update of proximal policy optimisation with ``learning_rate`` (falling to nothing over the
-    run), ``entropy`` bonus, discount ``gamma``, ``gae`` (lambda of the advantage) and ``clip``.
+    update of proximal policy optimisation with ``learning_rate`` and ``entropy`` bonus (both fall
+    over the run), discount ``gamma``, ``gae`` (lambda of the advantage) and ``clip``.
     ``width`` and ``embed`` are the sizes of the network.
 
     Every ``evaluate_every`` choices the agent tunes ``evaluate_hosts`` validation hosts in
@@ -41,13 +41,13 @@ class TrainConfig(Record, frozen=True):
     decisions: int = 3
     seconds: float = 0.1
     settle: float = 0.0
-    care: float = 0.1
+    care: float = 0.05
     reward_floor: float = -1.5
     rollout: int = 256
     batch: int = 512
     epochs: int = 6
-    learning_rate: float = 1e-3
-    entropy: float = 0.004
+    learning_rate: float = 7e-4
+    entropy: float = 0.015
     gamma: float = 1.0
     gae: float = 0.97
     clip: float = 0.2

@@ -144,6 +144,8 @@ class Watch(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         config, made = self.run.config, self.model.num_timesteps
+        # Exploring all along would keep an agent from settling on what it found.
+        self.run.model.ent_coef = config.entropy * max(0.1, 1.0 - made / config.choices)
         if made - self._evaluated >= config.evaluate_every:
             self._evaluated = made
             self._shown = f"validation {self.run.evaluate()['mean gain']:+.3f}"
