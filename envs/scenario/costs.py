@@ -65,7 +65,7 @@ class Costs(Record, frozen=True):
     core of 2020's, 1500 bytes took 23 ns warm, 36 from L3, 248 from memory; Core 2: estimates.)
 
     ``domain_kb`` is the state (code, tables, connections) that an I/O VCPU or backend touches
-    all the time and finds gone after others ran on its core; ``neighbour_kb`` the same for a
+    for every batch and finds gone after others ran on its core; ``neighbour_kb`` the same for a
     CPU-bound VCPU, which also streams ``neighbour_mbps`` megabytes/s through its caches.
     """
 
@@ -94,7 +94,7 @@ class Costs(Record, frozen=True):
     copy_across: float = 0.30
     copy_remote: float = 0.30
     copy_memory: float = 0.35
-    domain_kb: float = 96.0
+    domain_kb: float = 64.0
     neighbour_kb: float = 512.0
     neighbour_mbps: float = 400.0
 
@@ -122,7 +122,7 @@ MODERN_COSTS = Costs(
     copy_across=0.12,
     copy_remote=0.2,
     copy_memory=0.17,
-    domain_kb=256.0,
+    domain_kb=64.0,
     neighbour_kb=2048.0,
     neighbour_mbps=2000.0,
 )

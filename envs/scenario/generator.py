@@ -31,11 +31,14 @@ _ERAS: tuple[Era, ...] = ("xen-2008", "xen", "kvm", "lab")
 _LAB_COSTS = Costs(
     **{
         **msgspec.structs.asdict(MODERN_COSTS),
-        "backend_packet": 6000.0,
-        "backend_byte": 0.1,
-        "app_packet": 3000.0,
+        "backend_packet": 9000.0,
+        "backend_byte": 0.15,
+        "app_packet": 6000.0,
         "app_byte": 0.1,
-        "stack_packet": 4000.0,
+        "copy_own": 0.05,
+        "copy_llc": 0.08,
+        "ipi": 10000.0,
+        "stack_packet": 12000.0,
         "poll": 1500.0,
     }
 )

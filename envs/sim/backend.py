@@ -22,7 +22,7 @@ def nic_work(s: State, me: int, c: int, vif: int) -> int:
     if s.queue[q].packets == 0:
         return 0
     first = fifo.head(s, q, 0)
-    return bridge.burst(s, me, c, first.flow, first.kind, min(s.batch, s.queue[q].packets))
+    return bridge.burst(s, me, c, first.flow, first.kind, fifo.batch(s, q, s.batch))
 
 
 @compiled
@@ -63,8 +63,11 @@ def deliver_work(s: State, first: int, last: int) -> int:
     """Packets in the vifs' queues for which the rings have room, at most a batch each."""
     n = 0
     for vif in range(first, last + 1):
-        s.vif[vif].delivering = _deliverable(s, vif)
-        n += s.vif[vif].delivering
+        port = s.vif[vif]
+        port.delivering = 0
+        if s.queue[port.queue].packets > 0:
+            port.delivering = _deliverable(s, vif)
+            n += port.delivering
     return n
 
 
@@ -73,15 +76,16 @@ def _deliverable(s: State, vif: int) -> int:
     port = s.vif[vif]
     queue, ring = s.queue[port.queue], s.queue[port.rx_ring]
     free, n = ring.limit - ring.slots, 0
+    most = fifo.batch(s, port.queue, s.batch)
     for k in range(queue.segments):
         part = fifo.head(s, port.queue, k)
-        count = min(part.packets, s.batch - n)
+        count = min(part.packets, most - n)
         slots = fifo.slots_of(part.kind, part.packets, part.size)
         if slots * count > free * part.packets:
             return n + free * part.packets // slots
         n += count
         free -= slots * count // part.packets
-        if n == s.batch:
+        if n == most:
             break
     return n
 
@@ -91,7 +95,8 @@ def deliver_cost(s: State, c: int, first: int, last: int) -> float:
     """One hypercall for all, and for each packet its grants and the copy to the guest's memory."""
     cost = s.backend_batch
     for vif in range(first, last + 1):
-        cost += _deliver_cost(s, c, vif, s.vif[vif].delivering)
+        if s.vif[vif].delivering > 0:
+            cost += _deliver_cost(s, c, vif, s.vif[vif].delivering)
     return cost
 
 
@@ -163,20 +168,24 @@ def collect_work(s: State, me: int, c: int, first: int, last: int) -> int:
     """Packets in the guests' transmit rings, at most a batch each."""
     n = 0
     for vif in range(first, last + 1):
-        s.vif[vif].collecting = _collectable(s, me, c, vif)
-        n += s.vif[vif].collecting
+        port = s.vif[vif]
+        port.collecting = 0
+        if s.queue[port.tx_ring].packets > 0:
+            port.collecting = _collectable(s, me, c, vif)
+            n += port.collecting
     return n
 
 
 @compiled
 def _collectable(s: State, me: int, c: int, vif: int) -> int:
     q, n = s.vif[vif].tx_ring, 0
+    most = fifo.batch(s, q, s.batch)
     for k in range(s.queue[q].segments):
         part = fifo.head(s, q, k)
-        count = min(part.packets, s.batch - n)
+        count = min(part.packets, most - n)
         step = bridge.burst(s, me, c, part.flow, part.kind, count)
         n += step
-        if step < part.packets or n == s.batch:
+        if step < part.packets or n == most:
             break
     return n
 
@@ -186,7 +195,8 @@ def collect_cost(s: State, c: int, first: int, last: int) -> float:
     """Mapping or copying the guests' packets, the bridge, and the NIC if they leave."""
     cost = s.backend_batch
     for vif in range(first, last + 1):
-        cost += _collect_cost(s, c, vif, s.vif[vif].collecting)
+        if s.vif[vif].collecting > 0:
+            cost += _collect_cost(s, c, vif, s.vif[vif].collecting)
     return cost
 
 

@@ -5,10 +5,11 @@ tick or an accounting of the scheduler, or a pulse of the timers. What an activa
 known when it starts; what it changes happens when it ends. A preempted one is finished later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from envs.sim import backend, credit, guest, nic, scheduler, traffic
-from envs.sim.compiled import compiled
+from envs.sim.compiled import compiled, digest, kept
 from envs.sim.scheduler import FOREVER
 from envs.sim.state import (
     COLLECT,
@@ -23,10 +24,19 @@ from envs.sim.state import (
 )
 
 
+def _entry(version: int) -> Callable[[Sequence[State], float], None]:
+    """The compiled entry point; ``version`` is there to be part of it (see ``compiled``)."""
+
+    @kept
+    def run(states: Sequence[State], end: float) -> None:
+        states[0].version = version
+        _run(states[0], end)
+
+    return cast("Callable[[Sequence[State], float], None]", run)
+
+
 @compiled
-def run(states: Sequence[State], end: float) -> None:
-    """Simulate ``states[0]`` until ``end`` (ns); every account is settled to that moment."""
-    s = states[0]
+def _run(s: State, end: float) -> None:
     while True:
         c, at = _next(s)
         if at > end:
@@ -112,7 +122,7 @@ def _begin(s: State, i: int, c: int, at: float) -> None:
     v = s.vcpu[i]
     for _ in range(v.duties):
         v.duty = v.first_duty + v.next_duty
-        v.next_duty = (v.next_duty + 1) % v.duties
+        v.next_duty = v.next_duty + 1 if v.next_duty + 1 < v.duties else 0
         kind, item, last = s.duty[v.duty].kind, s.duty[v.duty].first, s.duty[v.duty].last
         if kind == NIC_RECEIVE:
             n = backend.nic_work(s, i, c, item)
@@ -237,3 +247,7 @@ def _idle_in(s: State, node: int) -> int:
         if s.core[c].node == node and idle >> c & 1:
             count += 1
     return count
+
+
+run = _entry(digest())
+"""``run(states, end)`` simulates ``states[0]`` until ``end`` (ns) and settles every account."""

@@ -1,10 +1,13 @@
 """First-in first-out queues of segments, in a fixed space, limited in ring slots."""
 
 from envs.sim.compiled import compiled
-from envs.sim.state import ACK, SEGMENTS, Segment, State
+from envs.sim.state import ACK, DATA, SEGMENTS, Segment, State
 
 PAGE = 4096
 MERGE = 64
+"""Packets that a segment holds at most, so that a batch is a few segments."""
+BATCH_BYTES = 131072
+"""Bytes of one activation: about 64 packets of the wire's size, or two of the largest."""
 
 
 @compiled
@@ -30,6 +33,31 @@ def head(s: State, q: int, k: int) -> Segment:
 
 
 @compiled
+def batch(s: State, q: int, most: int) -> int:
+    """Packets at the head to handle together: at most ``most``, and not too many bytes.
+
+    Large packets go a few at a time, so that the next stage of the path works on the first while
+    this one works on the second, as it does on a host.
+    """
+    queue = s.queue[q]
+    most = min(most, queue.packets)
+    if not s.offload:
+        return most
+    n, free = 0, BATCH_BYTES
+    for k in range(queue.segments):
+        part = head(s, q, k)
+        count = min(part.packets, most - n)
+        if part.kind == DATA:
+            each = part.size // part.packets
+            count = min(count, max(free // each, 0 if n > 0 else 1))
+            free -= count * each
+        n += count
+        if count < part.packets:
+            break
+    return n
+
+
+@compiled
 def push(  # noqa: PLR0913, PLR0917 - a segment has that many properties
     s: State,
     q: int,
@@ -52,7 +80,9 @@ def push(  # noqa: PLR0913, PLR0917 - a segment has that many properties
         same = last.flow == flow and last.kind == kind and last.core == core
         alike = kind == ACK or last.size * packets == size * last.packets
         if (same and alike and last.packets + packets <= MERGE) or queue.segments == SEGMENTS:
-            last.packets += packets
+            total = last.packets + packets
+            last.born += (born - last.born) * packets / total
+            last.packets = total
             last.size += size
             last.core_clock = core_clock
             last.llc_clock = llc_clock

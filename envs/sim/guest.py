@@ -12,7 +12,7 @@ BATCH = 64
 @compiled
 def receive_work(s: State, vif: int) -> int:
     """Packets in the receive ring, at most a batch."""
-    return min(BATCH, s.queue[s.vif[vif].rx_ring].packets)
+    return fifo.batch(s, s.vif[vif].rx_ring, BATCH)
 
 
 @compiled
@@ -67,7 +67,8 @@ def send_work(s: State, f: int) -> int:
     most = traffic.sendable(s, f, size)
     if most == 0:
         return 0
-    return min(most, BATCH, fifo.room(s, s.vif[s.flow[f].source].tx_ring, DATA, size))
+    most = min(most, BATCH, max(1, fifo.BATCH_BYTES // size))
+    return min(most, fifo.room(s, s.vif[s.flow[f].source].tx_ring, DATA, size))
 
 
 @compiled

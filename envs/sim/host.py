@@ -13,7 +13,7 @@ from envs.sim.engine import run
 from envs.sim.sample import Counters, refuse_nonsense, sample_between
 from envs.sim.state import STATE, State
 
-WARM_UP = 0.05
+WARM_UP = 0.03
 """Seconds simulated before an interval, in which windows open and caches fill."""
 _RESET = STATE.fields["segment"][1] if STATE.fields else 0
 """Bytes of a state before its segments, which need no reset: an empty queue has none."""

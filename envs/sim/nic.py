@@ -100,7 +100,7 @@ def _arrive(s: State, since: float) -> int:
             traffic.pace(s, k, s.now - since)
     woken, idle, f = 0, 0, s.turn
     while idle < s.flows:
-        f = (f + 1) % s.flows
+        f = f + 1 if f + 1 < s.flows else 0
         flow = s.flow[f]
         idle += 1
         if flow.source >= 0:

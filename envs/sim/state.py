@@ -204,6 +204,7 @@ class State:
     choose anew, that run a VCPU, in whose queue one waits, and that poll.
     """
 
+    version: int
     # how much there is
     cores: int
     vcpus: int

@@ -12,6 +12,8 @@ LARGEST = 65536
 """Bytes of the largest packet that segmentation offload makes."""
 WINDOW_SHARE = 3
 """Offload makes no packet above this part of the window (``tcp_tso_win_divisor``)."""
+SMALLEST = 2
+"""Offload makes no packet below so many of the wire's size (``tcp_min_tso_segs``)."""
 ACK_BYTES = 66
 PULSE = 250e3
 """Period (ns) of the timers: UDP's pace, lost acknowledgements, timeouts."""
@@ -27,16 +29,16 @@ def packet_size(s: State, f: int) -> int:
     if not s.offload or not flow.tcp:
         return s.mtu
     most = int(min(flow.cwnd, flow.window)) // WINDOW_SHARE
-    return max(1, min(most, LARGEST) // s.mtu) * s.mtu
+    return max(SMALLEST, min(most, LARGEST) // s.mtu) * s.mtu
 
 
 @compiled
 def sendable(s: State, f: int, size: int) -> int:
     """Packets of ``size`` bytes that flow ``f`` may send now."""
     flow = s.flow[f]
-    if flow.tcp:
-        return max(0, int(min(flow.cwnd, flow.window)) - flow.inflight) // size
-    return int(flow.carry) // size
+    window = int(min(flow.cwnd, flow.window)) - flow.inflight
+    open_for = window if flow.tcp else int(flow.carry)
+    return open_for // size if open_for >= size else 0
 
 
 @compiled

@@ -31,7 +31,7 @@ def queued(host: SimHost, flow: int) -> int:
 
 
 @pytest.mark.parametrize("name", names())
-def test_shipped_scenarios_move_data(name):
+def test_shipped_scenarios_move_data(name: str) -> None:
     sample = SimHost(load(name)).measure(SECONDS)
     moved = sum(port.inward.bytes for port in sample.vifs.values()) + sample.uplink.outward.bytes
     assert moved * 8e-9 / SECONDS > 0.5
@@ -41,7 +41,7 @@ def test_shipped_scenarios_move_data(name):
 
 @given(st.integers(0, 1_000_000))
 @settings(max_examples=40, deadline=None)
-def test_what_is_offered_is_delivered_dropped_or_queued(seed):
+def test_what_is_offered_is_delivered_dropped_or_queued(seed: int) -> None:
     host = SimHost(generate(seed))
     host.measure(SECONDS)
     s = host._states[0]
@@ -51,7 +51,7 @@ def test_what_is_offered_is_delivered_dropped_or_queued(seed):
 
 @given(st.integers(0, 1_000_000))
 @settings(max_examples=25, deadline=None)
-def test_the_same_measurement_gives_the_same_bits(seed):
+def test_the_same_measurement_gives_the_same_bits(seed: int) -> None:
     scenario = generate(seed)
     host = SimHost(scenario, seed)
     first = to_json(host.measure(SECONDS))
@@ -62,7 +62,7 @@ def test_the_same_measurement_gives_the_same_bits(seed):
 
 @given(st.integers(0, 1_000_000))
 @settings(max_examples=25, deadline=None)
-def test_the_link_is_never_exceeded(seed):
+def test_the_link_is_never_exceeded(seed: int) -> None:
     scenario = generate(seed)
     sample = SimHost(scenario).measure(SECONDS)
     if scenario.uplink.gbps:
@@ -73,7 +73,7 @@ def test_the_link_is_never_exceeded(seed):
 
 @given(st.integers(0, 1_000_000))
 @settings(max_examples=25, deadline=None)
-def test_cpu_time_adds_up_and_no_core_has_more_than_the_interval(seed):
+def test_cpu_time_adds_up_and_no_core_has_more_than_the_interval(seed: int) -> None:
     sample = SimHost(generate(seed)).measure(SECONDS)
     assert all(0 <= busy <= SECONDS * (1 + 1e-9) for busy in sample.core_busy.values())
     spent = sum(sample.guest_cpu.values()) + sum(sample.backend_cpu.values())
@@ -82,14 +82,14 @@ def test_cpu_time_adds_up_and_no_core_has_more_than_the_interval(seed):
         assert work <= sample.guest_cpu[guest] * (1 + 1e-9)
 
 
-def test_seeds_differ_in_their_start_but_not_in_their_load():
+def test_seeds_differ_in_their_start_but_not_in_their_load() -> None:
     one, other = (SimHost(load("xen-2008-mixed"), seed).measure(0.2) for seed in (1, 2))
     assert one != other
     total = [sum(p.inward.bytes for p in s.vifs.values()) for s in (one, other)]
     assert total[0] == pytest.approx(total[1], rel=0.3)
 
 
-def test_an_illegal_setting_is_refused_and_changes_nothing():
+def test_an_illegal_setting_is_refused_and_changes_nothing() -> None:
     host = SimHost(load("xen-2008-receive"))
     before = host.settings()
     with pytest.raises(IllegalSetting, match="leaves it without a core"):
@@ -97,7 +97,7 @@ def test_an_illegal_setting_is_refused_and_changes_nothing():
     assert host.settings() == before
 
 
-def test_a_snapshot_brings_the_settings_back():
+def test_a_snapshot_brings_the_settings_back() -> None:
     host = SimHost(load("lab"))
     before = host.snapshot()
     host.apply(msgspec.structs.replace(host.settings(), bridge="direct"))
@@ -106,6 +106,6 @@ def test_a_snapshot_brings_the_settings_back():
     assert host.snapshot() == before
 
 
-def test_an_interval_must_have_a_length():
+def test_an_interval_must_have_a_length() -> None:
     with pytest.raises(InputError, match="must be more than 0"):
         SimHost(load("lab")).measure(0.0)
