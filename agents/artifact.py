@@ -14,9 +14,9 @@ from safetensors.numpy import load as parse
 from safetensors.numpy import save as render
 
 from agents.scorer import Layout
-from envs.encoding import SCHEMA
 from envs.errors import AgentError
 from envs.host import Record
+from envs.layout import SCHEMA
 
 WEIGHTS = "policy.safetensors"
 ABOUT = "agent.json"
@@ -27,7 +27,7 @@ MAX_BYTES = 16 * 2**20
 class About(Record, frozen=True):
     """What an agent says of itself.
 
-    ``schema`` is that of the observations it was trained on (``envs.encoding``), ``layout`` the
+    ``schema`` is that of the observations it was trained on (``envs.layout``), ``layout`` the
     sizes of its network, ``training`` the configuration it was trained with, ``scores`` what it
     reached on the validation hosts, by name.
     """

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from agents.policy import History, measured
-from envs.decision import Menu, Value
 from envs.host import Guest, HostSpec, Sample, Settings
 from envs.knobs import WEIGHT_LEVELS
+from envs.menu import Menu, Value
 from envs.reward import bandwidth, drop_share
 from envs.topology import llc_domains
 

@@ -27,8 +27,8 @@ from agents.network import Network, ScorerPolicy
 from agents.scorer import Layout
 from agents.worker import make_env
 from agents.workers import Workers
-from envs.encoding import SCHEMA
 from envs.host import Host
+from envs.layout import SCHEMA
 from envs.scenario import VALIDATION_SEEDS, generate, load
 from envs.sim.host import SimHost
 

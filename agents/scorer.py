@@ -17,8 +17,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.encoding import CANDIDATE, CANDIDATES, STATE, Observation
 from envs.host import Record
+from envs.layout import CANDIDATE, CANDIDATES, STATE, Observation
 
 KEEPS = CANDIDATES.index("keeps")
 """The column of a candidate that says that it keeps the part as it is."""

@@ -8,9 +8,9 @@ import gymnasium
 import numpy as np
 
 from agents.config import TrainConfig
-from envs.encoding import Observation
 from envs.errors import TunerError
 from envs.host_env import live_host_env, sim_host_env
+from envs.layout import Observation
 
 
 class Improvement(gymnasium.Wrapper[dict[str, Any], np.int64, dict[str, Any], np.int64]):

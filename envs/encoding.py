@@ -4,10 +4,10 @@
     facts = encoder.facts(history)                 # once for each decision
     observation = encoder.encode(facts, decision)  # at every choice
 
-An observation has three arrays. ``state`` (``STATE``,) tells what the choice is about: its kind,
-the host, the samples of the baseline, the start and the last trial, the setting so far, and the
-subject. ``candidates`` (``MAX_VALUES``, ``CANDIDATE``) has a row for each value that is offered,
-zeros below. ``mask`` (``MAX_VALUES``,) is 1 where a value is offered.
+An observation has three arrays (``envs.layout``). ``state`` (``STATE``,) tells what the choice is
+about: its kind, the host, the samples of the baseline, of the best and of the last trial, the
+setting so far, and the subject. ``candidates`` (``MAX_VALUES``, ``CANDIDATE``) has a row for each
+value that is offered, zeros below. ``mask`` (``MAX_VALUES``,) is 1 where a value is offered.
 
 Every number is finite and within ``BOUND``. Cores, guests and vifs appear only through sums,
 shares and overlaps, so neither their number nor their order matters: a core that changes its
@@ -20,13 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.decision import KINDS, MAX_VALUES, Choice, Decision, Value
+from envs.decision import Choice, Decision
 from envs.features import (
-    GUARDS,
-    HOST,
-    SAMPLE,
-    SETTINGS,
-    VERDICT,
     guards_row,
     host_row,
     level,
@@ -39,81 +34,12 @@ from envs.features import (
 )
 from envs.history import History, Trial
 from envs.host import BRIDGE_MODES, Guest, HostSpec, Sample, Settings
-from envs.overlap import PLACED, Overlap, Placed
+from envs.layout import BOUND, CANDIDATE, CANDIDATES, TRIAL, Observation, empty
+from envs.menu import KINDS, Value
+from envs.overlap import Overlap, Placed
 from envs.reward import guest_bandwidth
 
-SCHEMA = 1
-"""The version of this layout. An agent is of use only with the schema it was trained for."""
-
-BOUND = 4.0
-"""No number of an observation is larger than this."""
-
-Observation = dict[str, NDArray[np.float32]]
 Row = NDArray[np.float64]
-
-SUBJECT = (
-    "cores used at the start",
-    "cores used at the baseline",
-    "cores used by its peers",
-    "share of the bandwidth",
-    "packet size",
-    "vcpus",
-    "vifs",
-)
-TRIAL = ("there is one", *SETTINGS, *SAMPLE, *VERDICT)
-
-STATE = (
-    len(KINDS)
-    + len(HOST)
-    + len(GUARDS)
-    + len(SETTINGS)  # of the baseline
-    + len(SAMPLE)
-    + 1  # trials so far
-    + 2 * len(TRIAL)  # the best and the last
-    + len(SETTINGS)  # so far
-    + len(PLACED)
-    + len(SUBJECT)
-)
-"""The length of ``state``."""
-
-CANDIDATES = (
-    "keeps",
-    "baseline's",
-    "best trial's",
-    "last trial's",
-    "polling",
-    "level",
-    "queue length",
-    "queue length over the baseline's",
-    "queue length over the present",
-    "queue length in packets of a millisecond",
-    *(f"{mode} bridge" for mode in BRIDGE_MODES),
-    # of the core set
-    "no core",
-    "one core",
-    "all cores",
-    "share of the cores",
-    "number of cores",
-    "cohesion within llc domains",
-    "least busy core",
-    "busiest core",
-    "busy after with the subject",
-    # the mean over the core set of
-    "backends' use",
-    "io vcpus' use",
-    "cpu vcpus' use",
-    "busy at the baseline",
-    "busy at the start",
-    "near the uplink",
-    "on the uplink's node",
-    "core shared with the peers",
-    "physical core shared with the peers",
-    "llc domain shared with the peers",
-    "node shared with the peers",
-    "side-core",
-)
-CANDIDATE = len(CANDIDATES)
-"""The number of features of a value."""
 
 _OWN = CANDIDATES.index("no core")
 
@@ -302,17 +228,6 @@ class Encoder:
                 for name, i in self._overlap.index.items()
             },
         }
-
-
-def empty() -> Observation:
-    """An observation of nothing: zeros, and one value that keeps."""
-    mask = np.zeros(MAX_VALUES, np.float32)
-    mask[0] = 1.0
-    return {
-        "state": np.zeros(STATE, np.float32),
-        "candidates": np.zeros((MAX_VALUES, CANDIDATE), np.float32),
-        "mask": mask,
-    }
 
 
 def _traffic(spec: HostSpec, guests: list[Guest], sample: Sample) -> list[float]:

@@ -8,11 +8,13 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.decision import MAX_VALUES, Decision, Menu
-from envs.encoding import BOUND, CANDIDATE, STATE, Encoder, Observation
+from envs.decision import Decision
+from envs.encoding import Encoder
 from envs.errors import HostError
 from envs.history import History, Trial
 from envs.host import Host, Sample, Settings
+from envs.layout import BOUND, CANDIDATE, STATE, Observation
+from envs.menu import MAX_VALUES, Menu
 from envs.reward import Guards, Verdict, judge
 
 FAILURE = 0.1
@@ -36,7 +38,7 @@ class HostEnv(gymnasium.Env[dict[str, Any], np.int64]):
 
     ## Observation Space
     A ``Dict`` of ``state`` (STATE,), ``candidates`` (MAX_VALUES, CANDIDATE) and ``mask``
-    (MAX_VALUES,), float32, as ``envs.encoding`` describes.
+    (MAX_VALUES,), float32, as ``envs.layout`` describes.
 
     ## Rewards
     0 for every choice but the last of a decision, which earns the verdict's reward: the logarithm

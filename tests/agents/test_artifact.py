@@ -12,8 +12,8 @@ from safetensors.numpy import save as render
 from agents import artifact
 from agents.artifact import ABOUT, WEIGHTS, About, Agent
 from agents.scorer import Layout
-from envs.encoding import SCHEMA
 from envs.errors import AgentError
+from envs.layout import SCHEMA
 
 LAYOUT = Layout(width=8, embed=4)
 

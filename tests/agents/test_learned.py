@@ -13,9 +13,9 @@ from agents.learned import AgentPolicy
 from agents.network import Network
 from agents.policy import History, Trial
 from agents.scorer import Layout
-from envs.encoding import SCHEMA
 from envs.host import HostSpec, Settings
 from envs.knobs import check
+from envs.layout import SCHEMA
 from envs.reward import judge
 
 LAYOUT = Layout(width=8, embed=4)

@@ -8,9 +8,9 @@ from sb3_contrib import MaskablePPO
 
 from agents.network import KEEP, Network, ScorerPolicy
 from agents.scorer import KEEPS, Layout, Scorer
-from envs.decision import MAX_VALUES
-from envs.encoding import CANDIDATE, STATE
 from envs.host_env import HostEnv
+from envs.layout import CANDIDATE, STATE
+from envs.menu import MAX_VALUES
 
 
 def observation(count: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -5,9 +5,10 @@ from hosts_strategy import hosts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.decision import KINDS, MAX_VALUES, Decision
+from envs.decision import Decision
 from envs.host import Backend, Core, Guest, HostSpec, Limits, Settings, Uplink
 from envs.knobs import check
+from envs.menu import KINDS, MAX_VALUES
 
 CORES = tuple(Core(id=i, llc=i // 2, node=i // 4, sibling=i) for i in range(8))
 ALL = tuple(range(8))

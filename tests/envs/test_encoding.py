@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from envs.decision import MAX_VALUES, Decision
-from envs.encoding import BOUND, CANDIDATE, CANDIDATES, STATE, Encoder, Observation, empty
+from envs.decision import Decision
+from envs.encoding import Encoder
 from envs.features import (
     GUARDS,
     HOST,
@@ -24,6 +24,8 @@ from envs.features import (
 )
 from envs.history import History, Trial
 from envs.host import Core, HostSpec, Sample, Settings
+from envs.layout import BOUND, CANDIDATE, CANDIDATES, STATE, Observation, empty
+from envs.menu import MAX_VALUES
 from envs.overlap import PLACED, Overlap
 from envs.reward import Guards, judge
 

@@ -11,9 +11,9 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import envs
-from envs.decision import MAX_VALUES
 from envs.errors import HostError
 from envs.host_env import FAILURE, HostEnv
+from envs.menu import MAX_VALUES
 
 
 def decide(env: HostEnv, **wanted: int) -> tuple[float, bool, dict]:
