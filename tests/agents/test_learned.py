@@ -12,6 +12,7 @@ from agents.artifact import About, Agent
 from agents.learned import AgentPolicy
 from agents.network import Network
 from agents.policy import History, Trial
+from agents.registry import get
 from agents.scorer import Layout
 from envs.host import HostSpec, Settings
 from envs.knobs import check
@@ -60,3 +61,9 @@ def test_the_same_history_gives_the_same_setting_and_tries_give_new_ones() -> No
 def test_scores_that_are_no_numbers_propose_nothing() -> None:
     weights = dict(AGENT.weights) | {"keep": np.array(np.nan, np.float32)}
     assert AgentPolicy(agent=replace(AGENT, weights=weights)).propose(START) is None
+
+
+def test_the_shipped_agent_is_there_and_makes_legal_settings() -> None:
+    settings = get("agent").propose(START)
+    assert settings is not None
+    check(SPEC, settings, BASELINE)
