@@ -47,13 +47,15 @@ class Costs(Record, frozen=True):
     (A bridge forwards 2.1, a redirect 2.45 million packets/s on one modern core; hooks cost 15 %
     and more of a bridge.)
 
-    Backend: ``backend_packet`` a packet's grants, descriptors and bookkeeping, ``backend_byte``
-    what it does to each byte besides the copy, ``backend_batch`` one activation (hypercalls for
-    the whole batch), ``header_bytes`` of a packet are read wherever it is handled.
+    Backend: ``backend_packet`` a packet's bookkeeping, ``backend_page`` the grant or descriptor
+    of each page of it, ``backend_byte`` what it does to each byte besides the copy,
+    ``backend_batch`` one activation (hypercalls for the whole batch). ``header_bytes`` of a
+    packet are read wherever it is handled.
 
-    Guest: ``front_packet`` netfront's or virtio's part, ``stack_packet`` the network stack,
-    ``ack_packet`` the stack for an acknowledgement, ``app_packet`` and ``app_byte`` the
-    application, ``guest_batch`` one activation of its interrupt handler.
+    Guest: ``front_packet`` and, for each page, ``front_page`` netfront's or virtio's part,
+    ``stack_packet`` the network stack, ``ack_packet`` the stack for an acknowledgement,
+    ``app_packet`` and ``app_byte`` the application, ``guest_batch`` one activation of its
+    interrupt handler.
 
     Notification: ``notify_send`` and ``notify_receive`` an event-channel or eventfd signal.
     ``ipi`` is what an interrupt to another core costs its sender, when the one woken is to run
@@ -75,11 +77,13 @@ class Costs(Record, frozen=True):
     bridge_hooks: float = 500.0
     bridge_snoop: float = 150.0
     bridge_redirect: float = 200.0
-    backend_packet: float = 1100.0
+    backend_packet: float = 700.0
+    backend_page: float = 400.0
     backend_byte: float = 0.0
     backend_batch: float = 2500.0
     header_bytes: float = 128.0
-    front_packet: float = 700.0
+    front_packet: float = 500.0
+    front_page: float = 200.0
     stack_packet: float = 1500.0
     ack_packet: float = 700.0
     app_packet: float = 250.0
@@ -106,9 +110,11 @@ MODERN_COSTS = Costs(
     bridge_hooks=400.0,
     bridge_snoop=100.0,
     bridge_redirect=350.0,
-    backend_packet=900.0,
+    backend_packet=700.0,
+    backend_page=200.0,
     backend_batch=2500.0,
-    front_packet=400.0,
+    front_packet=300.0,
+    front_page=100.0,
     stack_packet=1200.0,
     ack_packet=500.0,
     app_packet=200.0,

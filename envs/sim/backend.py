@@ -107,7 +107,7 @@ def _deliver_cost(s: State, c: int, vif: int, packets: int) -> float:
         part = fifo.head(s, s.vif[vif].queue, k)
         count = min(packets, part.packets)
         size = _bytes(part.kind, count, part.size, part.packets)
-        cost += size * s.backend_byte
+        cost += size * s.backend_byte + fifo.pages(count, size) * s.backend_page
         cost += cache.read(s, c, size, part.core, part.core_clock, part.llc_clock)
         cache.fill(s, c, size)
         if s.runs_guest_stack:
@@ -209,6 +209,7 @@ def _collect_cost(s: State, c: int, vif: int, packets: int) -> float:
         count = min(packets, part.packets)
         size = _bytes(part.kind, count, part.size, part.packets)
         touched = size
+        cost += fifo.pages(count, size) * s.backend_page
         if s.copies_transmit:
             cost += size * s.backend_byte
         else:

@@ -6,8 +6,8 @@ from envs.sim.state import ACK, DATA, SEGMENTS, Segment, State
 PAGE = 4096
 MERGE = 64
 """Packets that a segment holds at most, so that a batch is a few segments."""
-BATCH_BYTES = 131072
-"""Bytes of one activation: about 64 packets of the wire's size, or two of the largest."""
+BATCH_BYTES = 262144
+"""Bytes of one activation: more than 64 packets of the wire's size, or four of the largest."""
 
 
 @compiled
@@ -17,6 +17,12 @@ def slots_of(kind: int, packets: int, size: int) -> int:
         return packets
     each = size // packets
     return packets * ((each + PAGE - 1) // PAGE + 2)
+
+
+@compiled
+def pages(packets: int, size: float) -> float:
+    """Pages that packets of ``size`` bytes in all take, a grant or descriptor each."""
+    return max(float(packets), size / PAGE)
 
 
 @compiled

@@ -29,6 +29,7 @@ def receive_cost(s: State, c: int, vif: int, packets: int) -> float:
         else:
             size = part.size * count / part.packets
             cost += count * s.app_packet + size * s.app_byte
+            cost += fifo.pages(count, size) * s.front_page
             if not s.runs_guest_stack:
                 cost += count * s.stack_packet
             cost += cache.read(s, c, size, part.core, part.core_clock, part.llc_clock)
@@ -76,7 +77,8 @@ def send_cost(s: State, f: int, packets: int) -> float:
     """Application, stack and driver; the data copied is the application's own and warm."""
     size = packets * traffic.packet_size(s, f)
     each = s.front_packet + s.stack_packet + s.app_packet
-    return s.guest_batch + packets * each + size * (s.app_byte + s.copy_own)
+    cost = s.guest_batch + packets * each + fifo.pages(packets, float(size)) * s.front_page
+    return cost + size * (s.app_byte + s.copy_own)
 
 
 @compiled

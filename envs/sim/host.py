@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Self, cast
 
+import numpy as np
+
 from envs.errors import InputError
 from envs.host import HostSpec, Sample, Settings, from_json, to_json
 from envs.knobs import check
@@ -33,7 +35,7 @@ class SimHost:
         self._stock = stock_of(scenario, self._spec)
         self._settings = self._stock
         self._host = compile_host(scenario, self._spec, seed)
-        self._states = self._host.copy()
+        self._states = np.zeros(1, STATE)  # its pages come only as they are used
 
     def __enter__(self) -> Self:
         return self

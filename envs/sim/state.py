@@ -240,10 +240,12 @@ class State:
     nic_interrupt: float
     bridge: float
     backend_packet: float
+    backend_page: float
     backend_byte: float
     backend_batch: float
     header_bytes: float
     front_packet: float
+    front_page: float
     stack_packet: float
     ack_packet: float
     app_packet: float
