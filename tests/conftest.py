@@ -28,9 +28,7 @@ TIERS: dict[str, Callable[[], str | None]] = {"lab": _lab}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--all-tiers", action="store_true", help="a tier that cannot run here fails"
-    )
+    parser.addoption("--all-tiers", action="store_true", help="a tier that cannot run here fails")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
