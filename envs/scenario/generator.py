@@ -31,14 +31,16 @@ _ERAS: tuple[Era, ...] = ("xen-2008", "xen", "kvm", "lab")
 _LAB_COSTS = Costs(
     **{
         **msgspec.structs.asdict(MODERN_COSTS),
-        "backend_packet": 9000.0,
+        "backend_packet": 7000.0,
         "backend_byte": 0.15,
         "app_packet": 6000.0,
         "app_byte": 0.1,
         "copy_own": 0.05,
         "copy_llc": 0.08,
-        "ipi": 10000.0,
-        "stack_packet": 12000.0,
+        "notify_send": 3000.0,
+        "notify_receive": 6000.0,
+        "ipi": 15000.0,
+        "stack_packet": 10000.0,
         "poll": 1500.0,
     }
 )
@@ -157,7 +159,7 @@ def _flows(draw: _Draw, era: Era, guests: list[str]) -> tuple[Flow, ...]:
 
 
 def _scheduler(draw: _Draw, era: Era) -> Scheduler:
-    wake, switch = draw.about(4.0), draw.about(1.5)
+    wake, switch = draw.about(25.0 if era == "lab" else 4.0), draw.about(1.5)
     if era == "xen-2008":
         return Scheduler(wake_us=wake, switch_us=switch)
     if era == "xen":
@@ -183,7 +185,7 @@ def _driver_domain(draw: _Draw, era: Era) -> DriverDomain:
     if era == "xen":
         return DriverDomain(kind="threads")
     return DriverDomain(
-        name="host", kind="threads", copies_transmit=True, runs_guest_stack=era == "lab"
+        name="host", kind="relays" if era == "lab" else "threads", copies_transmit=True
     )
 
 

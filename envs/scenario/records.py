@@ -76,21 +76,21 @@ class DriverDomain(Record, frozen=True):
 
     ``netback-2007``: the driver domain's VCPUs run one receive and one transmit tasklet for all
     vifs; a queue's packets go on into the ring while it has room. ``threads``: a backend thread
-    per vif, woken for each batch in the queue (netback's kthreads, vhost, a relay).
+    per vif, woken for each batch in the queue (netback's kthreads, vhost). ``relays``: the lab's
+    user processes, a thread per vif too, but handing a packet over runs the receiver's stack in
+    the backend, as writing into a tap of the same kernel does; a tap signals its reader for every
+    batch, asleep or not; and backends that are placed on one and the same core are one process.
     ``copies_transmit``: a guest's packet is copied on its way out (vhost, a relay), not mapped.
     ``batch`` is the most packets of one activation, ``ring`` the slots of a ring, of which a
     packet above 4 KiB takes one for each page and two more.
-    ``runs_guest_stack``: handing a packet over runs the receiver's stack in the backend, as
-    writing into a tap of the same kernel does.
     """
 
     name: str = "Domain-0"
-    kind: Literal["netback-2007", "threads"] = "netback-2007"
+    kind: Literal["netback-2007", "threads", "relays"] = "netback-2007"
     vcpus: int = 2
     batch: int = 64
     ring: int = 256
     copies_transmit: bool = False
-    runs_guest_stack: bool = False
 
     def __post_init__(self) -> None:
         _within("driver_domain.vcpus", self.vcpus, 1, 2)
@@ -194,7 +194,7 @@ class Scenario(Record, frozen=True):
         _check_flows(self)
         vifs = sum(guest.vifs for guest in self.guests)
         _within("guests: number of vifs", vifs, 1, MAX_VIFS)
-        backends = vifs if self.driver_domain.kind == "threads" else self.driver_domain.vcpus
+        backends = self.driver_domain.vcpus if self.driver_domain.kind == "netback-2007" else vifs
         vcpus = backends + sum(guest.vcpus for guest in self.guests)
         _within("guests: VCPUs and backends together", vcpus, 1, MAX_VCPUS)
         if not 0 <= self.uplink.llc * self.topology.per_llc < self.topology.cores:

@@ -93,6 +93,8 @@ def apply_settings(states: States, scenario: Scenario, spec: HostSpec, settings:
     """Put a legal setting into a state at its beginning, and every VCPU on a core."""
     s = states[0]
     s["bridge"] = bridge_cycles(scenario.costs, settings.bridge) / scenario.topology.ghz
+    if scenario.driver_domain.kind == "relays":
+        _merge(s, scenario, spec, settings)
     for d, name in enumerate(spec.domains):
         s["domain"]["weight"][d] = settings.weight[name]
     for v, name in enumerate(spec.vifs):
@@ -117,6 +119,16 @@ def apply_settings(states: States, scenario: Scenario, spec: HostSpec, settings:
             s["core"]["queue"][home] |= 1 << i
             s["queued"] |= 1 << home
             s["dirty"] |= 1 << home
+
+
+def _merge(s: np.void, scenario: Scenario, spec: HostSpec, settings: Settings) -> None:
+    """Let the first of the threads that share one core serve the vifs of all of them."""
+    leader: dict[tuple[int, ...], int] = {}
+    for v, backend in enumerate(spec.backends):
+        cores = tuple(settings.placement[backend.name])
+        who = leader.setdefault(cores, v) if len(cores) == 1 else v
+        s["vif"][v]["deliverer"] = s["vif"][v]["collector"] = who
+    _duties(s, scenario, spec)
 
 
 def bridge_cycles(costs: Costs, mode: BridgeMode) -> float:
@@ -147,7 +159,7 @@ def _constants(s: np.void, scenario: Scenario) -> None:
     s["batch"], s["mtu"], s["offload"] = driver.batch, MTU, scenario.offload
     s["through_ring"] = driver.kind == "netback-2007"
     s["copies_transmit"] = driver.copies_transmit
-    s["runs_guest_stack"] = driver.runs_guest_stack
+    s["runs_guest_stack"] = s["always_signals"] = driver.kind == "relays"
     s["smt"], s["smt_share"] = top.smt > 1, SMT_SHARE
 
 

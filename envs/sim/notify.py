@@ -1,11 +1,12 @@
 """Notifications between guests and backends: event channels, eventfds, kicks.
 
-They are sent only if the other side sleeps, and never to a poller, which looks by itself.
+They are sent only if the other side sleeps, and never to a poller, which looks by itself. A tap
+knows no such suppression: whoever puts a frame into it signals its reader, asleep or not.
 """
 
 from envs.sim import scheduler
 from envs.sim.compiled import compiled
-from envs.sim.state import BLOCKED, State
+from envs.sim.state import BACKEND, BLOCKED, State
 
 
 @compiled
@@ -19,3 +20,5 @@ def notify(s: State, sender: int, receiver: int) -> None:
             if v.core != s.vcpu[sender].core:
                 s.vcpu[sender].debt += s.ipi
             v.debt += s.notify_receive
+    elif s.always_signals and v.kind == BACKEND and not s.core[v.core].polled:
+        s.vcpu[sender].debt += s.notify_send

@@ -234,6 +234,7 @@ class State:
     through_ring: int
     copies_transmit: int
     runs_guest_stack: int
+    always_signals: int
     smt_share: float
     # costs, see envs.scenario.costs
     nic_packet: float

@@ -116,6 +116,6 @@ def test_generated_scenarios_stay_within_what_training_promises(seed: int) -> No
 def test_generated_hosts_differ() -> None:
     found = [generate(seed) for seed in range(60)]
     assert {s.platform for s in found} == {"xen", "kvm", "lab"}
-    assert {s.driver_domain.kind for s in found} == {"netback-2007", "threads"}
+    assert {s.driver_domain.kind for s in found} == {"netback-2007", "threads", "relays"}
     assert {s.scheduler.kind for s in found} == {"credit-2008", "credit", "fair"}
     assert {flow.kind for s in found for flow in s.flows} == {"tcp", "udp"}

@@ -205,7 +205,7 @@ def test_guest_to_guest_traffic_leaves_the_link_alone() -> None:
 
 
 def test_a_relay_that_runs_the_receiver_s_stack_pays_for_it() -> None:
-    mine = DriverDomain(kind="threads", runs_guest_stack=True)
+    mine = DriverDomain(kind="relays")
     theirs, ours = (
         SimHost(replace(PLAIN, flows=udp(1.0), driver_domain=driver))
         for driver in (PLAIN.driver_domain, mine)
@@ -214,6 +214,20 @@ def test_a_relay_that_runs_the_receiver_s_stack_pays_for_it() -> None:
     before, after = measured(theirs, settings), measured(ours, settings)
     assert after.backend_cpu[RELAY] > before.backend_cpu[RELAY]
     assert after.guest_cpu["g1"] < before.guest_cpu["g1"]
+
+
+def test_relays_on_one_core_are_one_process() -> None:
+    guests = (GuestKind(name="g1"), GuestKind(name="g2"))
+    driver = DriverDomain(kind="relays")
+    host = SimHost(
+        replace(PLAIN, guests=guests, flows=(Flow(source="g1", sink="g2"),), driver_domain=driver)
+    )
+    stock, (one, two) = host.settings(), (b.name for b in host.describe().backends)
+    apart = measured(host, replace(stock, placement={**stock.placement, one: (0,), two: (1,)}))
+    together = measured(host, replace(stock, placement={**stock.placement, one: (0,), two: (0,)}))
+    assert apart.backend_cpu[two] > 0.0
+    assert together.backend_cpu[one] > 0.0
+    assert together.backend_cpu[two] == 0.0
 
 
 # Side-cores
