@@ -41,7 +41,11 @@ class Transport(Protocol):
 
 
 class LocalTransport:
-    """Runs commands on this machine, in the C locale so that their words can be parsed."""
+    """Runs commands on this machine, in the C locale so that their words can be parsed.
+
+    Each has a process group of its own: Ctrl-C in a terminal is for the tuner alone, and does not
+    cut off a command halfway through changing something.
+    """
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
         """Run one command here. See ``Transport.run``."""
@@ -54,6 +58,7 @@ class LocalTransport:
                 timeout=timeout,
                 check=False,
                 env={**os.environ, "LC_ALL": "C"},
+                process_group=0,
             )
         except FileNotFoundError:
             return Result(argv=words, rc=NOT_FOUND, err=f"{words[0]}: command not found")

@@ -1,5 +1,6 @@
 """One seam: commands as lists, here or from a recording."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -45,6 +46,11 @@ def test_a_command_that_is_not_installed_is_a_result_like_a_shell_s(local: Local
 def test_a_command_that_takes_too_long_fails_and_is_ended(local: LocalTransport) -> None:
     with pytest.raises(CommandFailed, match="longer than"):
         local.run([sys.executable, "-c", "import signal; signal.pause()"], timeout=0.2)
+
+
+def test_a_signal_to_the_group_of_the_tuner_does_not_reach_a_command(local: LocalTransport) -> None:
+    group = output(local, [sys.executable, "-c", "import os; print(os.getpgrp())"])
+    assert int(group) != os.getpgrp()
 
 
 def test_a_command_that_must_succeed_fails_with_its_own_complaint(local: LocalTransport) -> None:
