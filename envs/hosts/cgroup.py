@@ -67,3 +67,16 @@ def pass_on(group: Path) -> None:
     It is never taken back: by then others in the tree may rely on it, and it costs nothing.
     """
     (group / "cgroup.subtree_control").write_text("+cpu")
+
+
+def remove(group: Path) -> bool:
+    """Remove a group and those in it; False while the kernel still counts a process in one."""
+    try:
+        for child in (path for path in group.iterdir() if path.is_dir()):
+            child.rmdir()
+        group.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -70,10 +70,12 @@ class LabHost:
         folder = record.directory(name)
         text = read_files(via, [str(folder / "lab.json")])
         if not text:
-            raise HostError(f"no lab {name!r} is up: run: tuner lab up")
-        lab = from_json(next(iter(text.values())).encode(), Lab)
+            raise record.none_up(folder)
+        lab = record.parse(folder, next(iter(text.values())).encode())
         if not lab.processes:
-            raise HostError(f"lab {name!r} is not up: run: tuner lab down, then: tuner lab up")
+            raise HostError(
+                f"lab {name!r} is not up: run: tuner lab down {name}, then: tuner lab up {name}"
+            )
         return cls(lab, folder, via)
 
     def describe(self) -> HostSpec:

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
+
 from envs.errors import HostError, Unprivileged
 from envs.host import Record
 from envs.hosts import cgroup, linux
@@ -27,6 +29,7 @@ from envs.hosts.lab.record import Lab, Process
 
 _PATIENCE = 30.0
 """Seconds a lab may take to start, or to go: far more than it needs on a busy machine."""
+_PROGRAMS = ("ip", "bridge", "tc", "nsenter", "taskset", "lscpu")
 _FLOWING = 100_000
 """Bytes that have crossed a vif when traffic flows: more than connecting takes."""
 
@@ -53,7 +56,7 @@ def up(config: LabConfig) -> LabStatus:
     make one, HostError where one of that name exists or it does not start.
     """
     plan(checked(config))
-    _check_machine()
+    check_machine()
     folder = record.directory(config.name)
     record.create(folder, _blank(config))
     try:
@@ -66,19 +69,29 @@ def up(config: LabConfig) -> LabStatus:
 
 
 def down(name: str) -> None:
-    """Remove a lab, or what is left of one. Raises HostError where there is none."""
+    """Remove a lab, or what is left of one, also where its record cannot be read.
+
+    Its namespaces and taps go with its processes. Raises HostError where there is no such lab.
+    """
     folder = record.directory(name)
-    if (folder / "lab.json").exists() or not folder.exists():
-        _remove(record.read(folder))
+    if not folder.exists():
+        raise record.none_up(folder)
+    lab = _lab_of(folder)
+    _await(lambda: not _kill(lab.token), f"processes of lab {name!r} do not end")
+    group = lab.group
+    if group is not None:
+        _await(lambda: cgroup.remove(group), f"cgroups of lab {name!r} cannot be removed")
     shutil.rmtree(folder)
 
 
-def _remove(lab: Lab) -> None:
-    """End a lab's processes, with which its namespaces and taps go, and remove its cgroups."""
-    name = lab.config.name
-    _await(lambda: not _kill(lab.token), f"processes of lab {name!r} do not end")
-    if lab.group is not None and lab.group.exists():
-        _await(lambda: _remove_groups(lab), f"cgroups of lab {name!r} cannot be removed")
+def down_if_dead(name: str) -> None:
+    """Remove what is left of a lab of which no process runs any more; leave any other alone.
+
+    Raises HostError where it cannot be told.
+    """
+    folder = record.directory(name)
+    if folder.exists() and not any(_carriers(record.read(folder).token)):
+        down(name)
 
 
 def status(name: str | None = None) -> tuple[LabStatus, ...]:
@@ -89,7 +102,11 @@ def status(name: str | None = None) -> tuple[LabStatus, ...]:
     return tuple(_status(path.parent) for path in sorted(root.glob("*/lab.json")))
 
 
-def _check_machine() -> None:
+def check_machine() -> None:
+    """Raise HostError with the reason where this user of this machine can have no lab."""
+    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
+    if missing:
+        raise HostError(f"a lab needs {', '.join(missing)}: install iproute2 and util-linux")
     if find_spec("pyroute2") is None:
         raise HostError("a lab is built with pyroute2: run: pip install 'viotune[lab]'")
     try:
@@ -118,6 +135,26 @@ def _blank(config: LabConfig) -> Lab:
         cgroup=controller,
         why_not=reason,
     )
+
+
+def _lab_of(folder: Path) -> Lab:
+    """The lab of a state directory, or as much of it as must be known to take it down.
+
+    Where its record cannot be read its token is in the environment of its supervisor; without a
+    supervisor there is no process at all.
+    """
+    try:
+        return record.read(folder)
+    except HostError:
+        blank = _blank(LabConfig(name=folder.name))
+    for pid in _pids():
+        with contextlib.suppress(OSError):
+            if str(folder) in _words(pid, "cmdline"):
+                for word in _words(pid, "environ"):
+                    key, _, token = word.partition("=")
+                    if key == record.MARKER and token:
+                        return msgspec.structs.replace(blank, token=token)
+    return blank
 
 
 def _may_unshare_network() -> bool:
@@ -208,39 +245,32 @@ def _alive(process: Process) -> bool:
 def _kill(token: str) -> bool:
     """Send SIGKILL to every process that carries the token; whether there was one."""
     found = False
+    for descriptor in _carriers(token):
+        found = True
+        with contextlib.suppress(OSError):  # it may have ended just now
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    return found
+
+
+def _carriers(token: str) -> Iterator[int]:
+    """A descriptor of every process that carries the token, each open until the next."""
     for pid in _pids():
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(pid)
             try:
-                if _carries(pid, token):
-                    found = True
-                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                if f"{record.MARKER}={token}" in _words(pid, "environ"):
+                    yield descriptor
             finally:
                 os.close(descriptor)
-    return found
 
 
 def _pids() -> Iterator[int]:
     return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
-def _carries(pid: int, token: str) -> bool:
-    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    return f"{record.MARKER}={token}".encode() in environment
-
-
-def _remove_groups(lab: Lab) -> bool:
-    """Remove the lab's cgroups; False while the kernel still counts a process in one."""
-    group = lab.group
-    if group is None or lab.cgroup is None:
-        return True
-    try:
-        for child in (path for path in group.iterdir() if path.is_dir()):
-            child.rmdir()
-        group.rmdir()
-    except OSError:
-        return False
-    return True
+def _words(pid: int, name: str) -> list[str]:
+    """The words of a process's ``cmdline`` or ``environ``."""
+    return os.fsdecode(Path(f"/proc/{pid}/{name}").read_bytes()).split("\0")
 
 
 def _await(done: Callable[[], bool], complaint: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from envs.errors import HostError
+from envs.errors import HostError, InputError
 from envs.host import Record, from_json
 from envs.hosts import linux
 from envs.hosts.cgroup import Controller
@@ -88,11 +88,27 @@ def directory(name: str) -> Path:
 
 
 def read(folder: Path) -> Lab:
-    """The lab in a state directory. Raises HostError where there is none."""
+    """The lab in a state directory. Raises HostError where there is none that can be read."""
     try:
-        return from_json((folder / "lab.json").read_bytes(), Lab)
+        return parse(folder, (folder / "lab.json").read_bytes())
     except OSError:
-        raise HostError(f"no lab {folder.name!r} is up: run: tuner lab up") from None
+        raise none_up(folder) from None
+
+
+def parse(folder: Path, data: bytes) -> Lab:
+    """The lab that ``lab.json`` tells of. Raises HostError where another version wrote it."""
+    try:
+        return from_json(data, Lab)
+    except InputError as error:
+        name = folder.name
+        raise HostError(
+            f"lab {name!r} is of another version ({error}): run: tuner lab down {name}"
+        ) from error
+
+
+def none_up(folder: Path) -> HostError:
+    """The error that there is no such lab."""
+    return HostError(f"no lab {folder.name!r} is up: run: tuner lab up {folder.name}")
 
 
 def create(folder: Path, lab: Lab) -> None:
@@ -101,8 +117,9 @@ def create(folder: Path, lab: Lab) -> None:
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
+        name = folder.name
         raise HostError(
-            f"lab {folder.name!r} is up already, or was left over: run: tuner lab down"
+            f"lab {name!r} is up already, or was left over: run: tuner lab down {name}"
         ) from None
     write(folder, lab)
 
@@ -126,8 +143,9 @@ def task(lab: Lab, key: str, process: Process, texts: Mapping[str, str]) -> Task
         found = linux.task(stat_text, texts.get(f"{folder}/schedstat", ""))
         if found.start == process.start and found.state not in "ZX":
             return found
+    name = lab.config.name
     raise HostError(
-        f"{key} of lab {lab.config.name!r} has ended: run: tuner lab down, then: tuner lab up"
+        f"{key} of lab {name!r} has ended: run: tuner lab down {name}, then: tuner lab up {name}"
     )
 
 

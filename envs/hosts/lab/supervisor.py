@@ -79,6 +79,7 @@ def _groups(lab: Lab, names: Plan) -> Lab:
         boosted = str(lab.cgroup.default * _OUTSIDE_BOOST)
         (lab.group / OUTSIDE / lab.cgroup.weight_file).write_text(boosted)
     except OSError as error:
+        cgroup.remove(lab.group)
         return msgspec.structs.replace(lab, cgroup=None, why_not=f"no cgroup can be made: {error}")
     return lab
 

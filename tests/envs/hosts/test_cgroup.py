@@ -49,3 +49,14 @@ def test_a_version_2_group_passes_the_controller_on_when_told(tmp_path: Path) ->
     assert not cgroup.passed_on(tmp_path)
     cgroup.pass_on(tmp_path)
     assert control.read_text() == "+cpu"
+
+
+def test_a_group_goes_with_those_in_it_unless_one_is_in_use(tmp_path: Path) -> None:
+    group = tmp_path / "group"
+    (group / "used").mkdir(parents=True)
+    (group / "used" / "process").touch()  # what makes a folder busy, as a process does a group
+    assert not cgroup.remove(group)
+    (group / "used" / "process").unlink()
+    assert cgroup.remove(group)
+    assert not group.exists()
+    assert cgroup.remove(group)

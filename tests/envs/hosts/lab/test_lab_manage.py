@@ -153,6 +153,29 @@ def test_down_cleans_up_after_an_up_that_was_killed_on_its_way(seen: str) -> Non
     assert _ours() == []
 
 
+@pytest.mark.parametrize("text", ['{"made_by": "another version"}', "{"])
+def test_a_lab_of_another_version_can_still_be_taken_down(text: str) -> None:
+    manage.up(LabConfig(name=NAME))
+    record_file = record.directory(NAME) / "lab.json"
+    record_file.write_text(text)
+    for use in (manage.status, LabHost.open):
+        with pytest.raises(HostError, match=f"run: tuner lab down {NAME}"):
+            use(NAME)
+    manage.down(NAME)
+    assert _ours() == []
+
+
+def test_only_a_dead_lab_is_taken_down_unasked() -> None:
+    manage.down_if_dead(NAME)
+    manage.up(LabConfig(name=NAME, guests=1))
+    manage.down_if_dead(NAME)
+    assert manage.status(NAME)[0].up
+    os.kill(record.read(record.directory(NAME)).supervisor.pid, signal.SIGKILL)
+    _until(lambda: "relay1" in manage.status(NAME)[0].missing)
+    manage.down_if_dead(NAME)
+    assert not record.directory(NAME).exists()
+
+
 def test_an_ordinary_user_has_every_knob_but_weights(tmp_path: Path) -> None:
     """In a user namespace, with a /dev/net/tun that anyone may open, as most systems have it."""
     script = Path(__file__).with_name("as_user.py")
