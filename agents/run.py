@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -112,12 +113,16 @@ class Run:
 
 
 class Watch(BaseCallback):
-    """Between updates: shows progress, evaluates, and saves checkpoints."""
+    """Between updates: shows progress, evaluates, and saves checkpoints.
+
+    Progress is a bar on stderr, or a line at each evaluation where that is no terminal.
+    """
 
     def __init__(self, run: Run) -> None:
         super().__init__()
         self.run = run
         self.gains: list[float] = []
+        self.console = Console(stderr=True, highlight=False)
         self.progress = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -125,6 +130,8 @@ class Watch(BaseCallback):
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
         )
 
     def _on_training_start(self) -> None:
@@ -149,6 +156,8 @@ class Watch(BaseCallback):
         if made - self._evaluated >= config.evaluate_every:
             self._evaluated = made
             self._shown = f"validation {self.run.evaluate()['mean gain']:+.3f}"
+            if not self.console.is_terminal:
+                self.console.print(f"{made} of {config.choices} choices: {self._shown}")
         if made - self._saved >= config.checkpoint_every:
             self._saved = made
             self.run.save()

@@ -14,7 +14,6 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 
 from agents import artifact, config
 from agents.config import TrainConfig
@@ -73,10 +72,10 @@ def command(out: str, config_path: str | None, resume: bool, **overrides: Any) -
     try:
         folder = train(config.load(path, given), Path(out), resume=resume)
     except TunerError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
+        click.echo(f"error: {error}", err=True)
         raise SystemExit(error.exit_code) from error
     about = artifact.load(folder).about
-    Console().print(f"{folder}: {', '.join(f'{k} {v:.3f}' for k, v in about.scores.items())}")
+    click.echo(f"{folder}: {', '.join(f'{k} {v:.3f}' for k, v in about.scores.items())}")
 
 
 main = click.Command(

@@ -59,6 +59,15 @@ def test_a_run_leaves_its_configuration_scores_and_curves(trained: Path) -> None
     assert len(list(trained.glob("checkpoint-*.safetensors"))) == 1
 
 
+def test_progress_goes_to_stderr_a_line_an_evaluation_where_that_is_no_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train(TINY, tmp_path)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert [line.split(":")[0] for line in err.splitlines()] == ["32 of 64 choices"]
+
+
 def test_a_folder_that_holds_a_run_is_not_overwritten(trained: Path) -> None:
     with pytest.raises(InputError, match="--resume"):
         train(TINY, trained)

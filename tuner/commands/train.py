@@ -1,7 +1,5 @@
 """``tuner train``: ``agents.train`` as a verb, with its options and ``--json``."""
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +25,7 @@ def run(out: str, config_path: str | None, resume: bool, as_json: bool, **keys: 
     output = Output(as_json=as_json)
     settings = config.load(Path(config_path) if config_path else None, keys)
     try:
-        with redirect_stdout(sys.stderr):  # its progress; the result alone goes to stdout
-            folder = train(settings, Path(out), resume=resume)
+        folder = train(settings, Path(out), resume=resume)
     except ImportError as error:
         raise InputError(f"training needs {error.name}: pip install 'viotune[train]'") from error
     trained = Trained(agent=str(folder), scores=dict(artifact.load(folder).about.scores))
