@@ -34,8 +34,3 @@ def get(name: str, seed: int = 0) -> Policy:
         known = ", ".join(names())
         raise InputError(f"no policy {name!r}: use one of {known}, or the folder of an agent")
     return AgentPolicy(agent=artifact.load(folder), seed=seed, name=name)
-
-
-def policies(seed: int = 0) -> tuple[Policy, ...]:
-    """All policies that come with the program."""
-    return tuple(get(name, seed) for name in names())

@@ -17,7 +17,6 @@ Role = Literal["io", "cpu"]
 BridgeMode = Literal["stock", "lean", "direct"]
 Knob = Literal["placement", "weight", "tx_queue", "bridge", "side_cores"]
 
-KNOBS: tuple[Knob, ...] = ("placement", "weight", "tx_queue", "bridge", "side_cores")
 BRIDGE_MODES: tuple[BridgeMode, ...] = ("stock", "lean", "direct")
 
 
