@@ -5,8 +5,12 @@ else the host as found. What each kept is then measured again, so that nobody is
 lucky measurement: a simulated host under a load that was not seen while choosing; a live host in
 rounds, all settings once each in random order, so that a drift hits all alike. Ratios are always
 to the host as found, measured under the same load or in the same round.
+
+A policy whose settings all miss a guard, or are no better, keeps the host as found, and its scores
+are stock's. What it proposed stands in ``Results.tried``, as it was measured while choosing.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Protocol
@@ -28,10 +32,10 @@ UNSEEN = 1_000_000
 
 
 class Score(Record, frozen=True):
-    """What the setting that a policy kept was worth on one host, once.
+    """What a setting of a policy was worth on one host, once.
 
     ``run`` is the seed of a simulated host or the round on a live one. ``ratio`` is bandwidth per
-    core to the host as found in the same run, ``guards`` are judged against it too.
+    core to the host as found in the same run, ``reward`` and ``guards`` are judged against it too.
     """
 
     host: str
@@ -41,24 +45,20 @@ class Score(Record, frozen=True):
     cores: float
     per_core: float
     ratio: float
+    reward: float
     guards: tuple[Guard, ...]
 
-
-class Dot(Record, frozen=True):
-    """One setting measured while choosing: Gb/s, cores, and whether its guards held."""
-
-    host: str
-    policy: str
-    bandwidth: float
-    cores: float
-    holds: bool
+    @property
+    def holds(self) -> bool:
+        """Whether every guard is kept."""
+        return all(guard.holds for guard in self.guards)
 
 
 class Results(Record, frozen=True):
-    """All that was measured."""
+    """All that was measured: what was kept in ``scores``, what was tried while choosing."""
 
     scores: tuple[Score, ...]
-    dots: tuple[Dot, ...]
+    tried: tuple[Score, ...]
 
 
 class Bench(Protocol):
@@ -178,28 +178,28 @@ def compare_simulated(
     chosen = {seed: [registry.get(name, seed) for name in policies] for seed in seeds}
     hosts = {(name, seed): open_host(f"sim:{name}?seed={seed}") for name in names for seed in seeds}
     scores: list[Score] = []
-    dots: list[Dot] = []
+    tried: list[Score] = []
     for (name, seed), host in hosts.items():
         seen = SimBench(host, budget.seconds, step)
         unseen = SimBench(open_host(f"sim:{name}?seed={seed + UNSEEN}"), budget.seconds, step)
         kept: dict[str, Settings] = {}
         for policy in chosen[seed]:
             kept[policy.name], verdicts = search(seen, policy, budget.tries, guards)
-            dots += [dot(name, policy.name, verdict) for verdict in verdicts]
+            tried += [score(name, policy.name, seed, verdict) for verdict in verdicts]
         scores += _score(unseen, name, seed, kept, guards)
-    return Results(scores=tuple(scores), dots=tuple(dots))
+    return Results(scores=tuple(scores), tried=tuple(tried))
 
 
 def choose_live(
     bench: LiveBench, policies: Sequence[Policy], tries: int, guards: Guards
-) -> tuple[dict[str, Settings], tuple[Dot, ...]]:
-    """What each policy keeps on a held live host, and all that was measured for it."""
+) -> tuple[dict[str, Settings], tuple[Score, ...]]:
+    """What each policy keeps on a held live host, and all that it tried."""
     kept: dict[str, Settings] = {}
-    dots: list[Dot] = []
+    tried: list[Score] = []
     for policy in policies:
         kept[policy.name], verdicts = search(bench, policy, tries, guards)
-        dots += [dot(bench.spec.uri, policy.name, verdict) for verdict in verdicts]
-    return kept, tuple(dots)
+        tried += [score(bench.spec.uri, policy.name, 0, verdict) for verdict in verdicts]
+    return kept, tuple(tried)
 
 
 def score_live(
@@ -211,7 +211,7 @@ def score_live(
     for number in range(rounds):
         shuffled = dict(order.sample(list(kept.items()), len(kept)))
         scored = _score(bench, bench.spec.uri, number, shuffled, guards)
-        scores += sorted(scored, key=lambda score: list(kept).index(score.policy))
+        scores += sorted(scored, key=lambda one: list(kept).index(one.policy))
     return tuple(scores)
 
 
@@ -227,32 +227,24 @@ def _score(
     order.setdefault(to_json(bench.found), bench.found)
     samples = {key: bench.under(settings) for key, settings in order.items()}
     before = samples[to_json(bench.found)]
-    stock = judge(bench.spec, bench.found, before, bench.found, before, guards)
     scores = []
     for policy, settings in kept.items():
         after = samples[to_json(settings)]
         verdict = judge(bench.spec, settings, after, bench.found, before, guards)
-        scores.append(
-            Score(
-                host=host,
-                policy=policy,
-                run=run,
-                bandwidth=verdict.bandwidth,
-                cores=verdict.cores,
-                per_core=verdict.per_core,
-                ratio=verdict.per_core / stock.per_core,
-                guards=verdict.guards,
-            )
-        )
+        scores.append(score(host, policy, run, verdict))
     return scores
 
 
-def dot(host: str, policy: str, verdict: Verdict) -> Dot:
-    """A verdict as a point of a picture."""
-    return Dot(
+def score(host: str, policy: str, run: int, verdict: Verdict) -> Score:
+    """A verdict as the score of a policy on a host."""
+    return Score(
         host=host,
         policy=policy,
+        run=run,
         bandwidth=verdict.bandwidth,
         cores=verdict.cores,
-        holds=verdict.holds,
+        per_core=verdict.per_core,
+        ratio=math.exp(verdict.gain),
+        reward=verdict.reward,
+        guards=verdict.guards,
     )

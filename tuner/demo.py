@@ -20,7 +20,7 @@ from envs.hosts.locate import open_host
 from tuner import plots, report, state
 from tuner.commands.apply import show
 from tuner.commands.options import budget_of, guards_of
-from tuner.compare import STOCK, LiveBench, Results, Score, choose_live, dot, score_live
+from tuner.compare import STOCK, LiveBench, Results, Score, choose_live, score, score_live
 from tuner.console import Output
 from tuner.interrupts import Interrupted, Interrupts, interrupts
 from tuner.report import Comparison, Row
@@ -71,13 +71,13 @@ def run(output: Output, noted: Interrupts) -> None:
             most = 1 + 8 * len(HEURISTICS) + ROUNDS * (len(rivals) + 1)
             with output.progress(most, "comparing") as step:
                 bench = LiveBench(trial, less, step)
-                kept, dots = choose_live(bench, rivals, less.tries, rules)
+                kept, tried = choose_live(bench, rivals, less.tries, rules)
                 kept[AGENT] = tuning.best.settings if tuning.best else tuning.found
                 scores = score_live(bench, kept, ROUNDS, rules)
-    dots += tuple(dot(spec.uri, AGENT, tried.judgement.after) for tried in tuning.trials)
-    results = Results(scores=scores, dots=dots)
+    tried += tuple(score(spec.uri, AGENT, 0, trial.judgement.after) for trial in tuning.trials)
+    results = Results(scores=scores, tried=tried)
     made = report.comparison(results, budget, rules)
-    for table in report.comparison_table(made.rows):
+    for table in report.tables(made):
         output.show(table, "")
     output.show(conclusion(made))
     save(made, output)
@@ -106,7 +106,7 @@ def save(made: Comparison, output: Output) -> None:
     """Leave the picture and the data behind."""
     report.save(made, FOLDER)
     host = made.rows[0].host
-    plots.write(plots.bandwidth_against_cores(host, made.rows, made.dots), FOLDER / "demo.png")
+    plots.write(plots.bandwidth_against_cores(host, made.rows, made.tried), FOLDER / "demo.png")
     output.show(f"The picture is {FOLDER}/demo.png, the data {FOLDER}/comparison.json.")
 
 

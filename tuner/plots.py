@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from envs.errors import InputError
-from tuner.compare import STOCK, Dot
+from tuner.compare import STOCK, Score
 from tuner.labels import label
 from tuner.report import ALL_HOSTS, Comparison, Row
 
@@ -34,41 +34,41 @@ def save(made: Comparison, folder: Path) -> tuple[Path, ...]:
     written = []
     for host in hosts:
         rows = [row for row in made.rows if row.host == host]
-        dots = [dot for dot in made.dots if dot.host == host]
+        tried = [score for score in made.tried if score.host == host]
         path = folder / f"bandwidth-{_file_name(host)}.png"
-        write(bandwidth_against_cores(host, rows, dots), path)
+        write(bandwidth_against_cores(host, rows, tried), path)
         written.append(path)
     path = folder / "ratio.png"
     write(ratios(made.rows), path)
     return (*written, path)
 
 
-def bandwidth_against_cores(host: str, rows: Sequence[Row], dots: Sequence[Dot]) -> Figure:
+def bandwidth_against_cores(host: str, rows: Sequence[Row], tried: Sequence[Score]) -> Figure:
     """Every setting measured, what each policy kept, and the way from stock to the agent.
 
     Grey lines join points of equal bandwidth per core; the green one is the Pareto front: no
     setting measured gave more bandwidth for fewer cores.
     """
     figure, axes = _figure(7.2, 5.0)
-    cores = [*(row.cores for row in rows), *(dot.cores for dot in dots)]
-    gbps = [*(row.bandwidth for row in rows), *(dot.bandwidth for dot in dots)]
+    cores = [*(row.cores for row in rows), *(score.cores for score in tried)]
+    gbps = [*(row.bandwidth for row in rows), *(score.bandwidth for score in tried)]
     axes.set_xlim(0.0, max(cores) * 1.18)
     axes.set_ylim(0.0, max(gbps) * 1.15)
     _iso_lines(axes)
-    kept = [dot for dot in dots if dot.holds]
-    missed = [dot for dot in dots if not dot.holds]
+    kept = [score for score in tried if score.holds]
+    missed = [score for score in tried if not score.holds]
     axes.scatter(
-        [d.cores for d in kept], [d.bandwidth for d in kept], s=16, color=FAINT, alpha=0.6, lw=0,
+        [s.cores for s in kept], [s.bandwidth for s in kept], s=16, color=FAINT, alpha=0.6, lw=0,
         label="a setting measured",
     )  # fmt: skip
     axes.scatter(
-        [d.cores for d in missed], [d.bandwidth for d in missed], s=18, color=RED, alpha=0.5,
+        [s.cores for s in missed], [s.bandwidth for s in missed], s=18, color=RED, alpha=0.5,
         marker="x", lw=1.0, label="… that missed a guard",
     )  # fmt: skip
     _front(
         axes,
         [
-            *((d.cores, d.bandwidth) for d in kept),
+            *((s.cores, s.bandwidth) for s in kept),
             *((r.cores, r.bandwidth) for r in rows if not r.broken),
         ],
     )
@@ -89,7 +89,7 @@ def bandwidth_against_cores(host: str, rows: Sequence[Row], dots: Sequence[Dot])
     axes.set_ylabel("bandwidth (Gb/s)")
     axes.set_title(f"{host}: bandwidth against cores", loc="left")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    label(figure, axes, points, [*((dot.cores, dot.bandwidth) for dot in dots), *arrow])
+    label(figure, axes, points, [*((s.cores, s.bandwidth) for s in tried), *arrow])
     return figure
 
 

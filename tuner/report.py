@@ -1,6 +1,7 @@
 """What a comparison says: one row for each policy and host, and the files it leaves.
 
-``comparison.json`` holds everything and how it was made, ``scores.csv`` one line for each score.
+``comparison.json`` holds everything and how it was made, ``scores.csv`` one line for each score of
+what was kept, ``tried.csv`` one for each setting that was tried.
 """
 
 import csv
@@ -18,7 +19,7 @@ from rich.table import Table
 from envs.errors import InputError
 from envs.host import Record
 from envs.reward import Guards
-from tuner.compare import Dot, Results, Score
+from tuner.compare import Results, Score
 from tuner.judge import Interval
 from tuner.statistics import mean_ratio
 from tuner.tables import plain_table
@@ -58,12 +59,17 @@ class Provenance(Record, frozen=True):
 
 
 class Comparison(Record, frozen=True):
-    """A comparison as it is stored."""
+    """A comparison as it is stored.
+
+    ``rows`` sum up what each policy kept, ``proposed`` what it would have kept without fallback:
+    in each run the trial of the highest reward, as measured while choosing.
+    """
 
     provenance: Provenance
     rows: tuple[Row, ...]
+    proposed: tuple[Row, ...]
     scores: tuple[Score, ...]
-    dots: tuple[Dot, ...]
+    tried: tuple[Score, ...]
 
 
 def comparison(results: Results, budget: Budget, guards: Guards) -> Comparison:
@@ -80,56 +86,70 @@ def comparison(results: Results, budget: Budget, guards: Guards) -> Comparison:
             guards=guards,
         ),
         rows=summary(results.scores),
+        proposed=summary(best_tried(results.tried)),
         scores=results.scores,
-        dots=results.dots,
+        tried=results.tried,
     )
 
 
+def best_tried(tried: Sequence[Score]) -> tuple[Score, ...]:
+    """Of what each policy tried on a host in a run, the one with the highest reward."""
+    best: dict[tuple[str, str, int], Score] = {}
+    for score in tried:
+        key = (score.host, score.policy, score.run)
+        if key not in best or score.reward > best[key].reward:
+            best[key] = score
+    return tuple(best.values())
+
+
 def summary(scores: Sequence[Score]) -> tuple[Row, ...]:
-    """A row for each host and policy, and for each policy over all hosts if there are several."""
+    """A row for each host and policy, and for each policy over all hosts if there are several.
+
+    A policy without a score on a host has no row there.
+    """
+    groups: dict[str, dict[str, list[Score]]] = {}
+    for score in scores:
+        groups.setdefault(score.policy, {}).setdefault(score.host, []).append(score)
     hosts = list(dict.fromkeys(score.host for score in scores))
-    policies = list(dict.fromkeys(score.policy for score in scores))
     rows = [
-        _row(host, policy, [[s for s in scores if s.host == host and s.policy == policy]])
+        _row(host, policy, [by_host[host]])
         for host in hosts
-        for policy in policies
+        for policy, by_host in groups.items()
+        if host in by_host
     ]
     if len(hosts) > 1:
-        rows += [
-            _row(
-                ALL_HOSTS,
-                policy,
-                [[s for s in scores if s.host == host and s.policy == policy] for host in hosts],
-            )
-            for policy in policies
-        ]
+        rows += [_row(ALL_HOSTS, policy, [*by_host.values()]) for policy, by_host in groups.items()]
     return tuple(rows)
 
 
-def comparison_table(rows: Sequence[Row]) -> list[Table]:
-    """A table for each host: the policies, best ratio to the host as found first."""
-    tables = []
-    for host in dict.fromkeys(row.host for row in rows):
-        table = plain_table(
-            "policy", "Gb/s", "cores", "Gb/s per core", "to stock", "95 %", numbers=5
+def tables(made: Comparison) -> list[Table]:
+    """For each host what the policies kept, and what they proposed, the best ratio first."""
+    found = []
+    for host in dict.fromkeys(row.host for row in made.rows):
+        found.append(_table(host, [row for row in made.rows if row.host == host]))
+        proposed = [row for row in made.proposed if row.host == host]
+        if proposed:
+            found.append(_table(f"{host}: best trial of each, kept or not", proposed))
+    return found
+
+
+def _table(title: str, rows: Sequence[Row]) -> Table:
+    table = plain_table("policy", "Gb/s", "cores", "Gb/s per core", "to stock", "95 %", numbers=5)
+    table.add_column("guards missed (runs)")
+    table.title, table.title_justify, table.title_style = title, "left", "bold"
+    for row in sorted(rows, key=lambda row: -row.ratio.mean):
+        low, high = row.ratio.low, row.ratio.high
+        known = low is not None and high is not None
+        table.add_row(
+            row.policy,
+            f"{row.bandwidth:.2f}",
+            f"{row.cores:.2f}",
+            f"{row.per_core:.2f}",
+            f"{row.ratio.mean:.2f}x",
+            f"{low:.2f} to {high:.2f}" if known else "",
+            ", ".join(f"{name} ({n} of {row.runs})" for name, n in row.broken.items()),
         )
-        table.add_column("guards missed (runs)")
-        table.title, table.title_justify, table.title_style = host, "left", "bold"
-        here = [row for row in rows if row.host == host]
-        for row in sorted(here, key=lambda row: -row.ratio.mean):
-            low, high = row.ratio.low, row.ratio.high
-            known = low is not None and high is not None
-            table.add_row(
-                row.policy,
-                f"{row.bandwidth:.2f}",
-                f"{row.cores:.2f}",
-                f"{row.per_core:.2f}",
-                f"{row.ratio.mean:.2f}x",
-                f"{low:.2f} to {high:.2f}" if known else "",
-                ", ".join(f"{name} ({n} of {row.runs})" for name, n in row.broken.items()),
-            )
-        tables.append(table)
-    return tables
+    return table
 
 
 def save(made: Comparison, folder: Path) -> tuple[Path, ...]:
@@ -138,16 +158,21 @@ def save(made: Comparison, folder: Path) -> tuple[Path, ...]:
         folder.mkdir(parents=True, exist_ok=True)
         document = folder / "comparison.json"
         document.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
-        table = folder / "scores.csv"
-        with table.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*Score.__struct_fields__[:-1], "guards missed"])
-            for score in made.scores:
-                missed = "; ".join(guard.name for guard in score.guards if not guard.holds)
-                writer.writerow([*list(msgspec.structs.asdict(score).values())[:-1], missed])
+        scores, tried = folder / "scores.csv", folder / "tried.csv"
+        _write_csv(scores, made.scores)
+        _write_csv(tried, made.tried)
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror}") from error
-    return document, table
+    return document, scores, tried
+
+
+def _write_csv(path: Path, scores: Sequence[Score]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*Score.__struct_fields__[:-1], "guards missed"])
+        for score in scores:
+            missed = "; ".join(guard.name for guard in score.guards if not guard.holds)
+            writer.writerow([*list(msgspec.structs.asdict(score).values())[:-1], missed])
 
 
 def _row(host: str, policy: str, groups: Sequence[Sequence[Score]]) -> Row:

@@ -32,11 +32,11 @@ def results(tmp_path: Path) -> Results:
     host = StumblingHost(tmp_path)
     with state.held(host) as journal, transaction(host, journal, "test") as trial:
         bench = LiveBench(trial, BUDGET, lambda _what: None)
-        kept, dots = choose_live(bench, POLICIES, BUDGET.tries, Guards())
+        kept, tried = choose_live(bench, POLICIES, BUDGET.tries, Guards())
         assert kept == {"stock": FOUND, "longer": LONGER, "shorter": FOUND}
         scores = score_live(bench, kept, 3, Guards())
     assert host.now == FOUND
-    return Results(scores=scores, dots=dots)
+    return Results(scores=scores, tried=tried)
 
 
 def test_each_policy_is_scored_in_every_round_against_the_host_as_found(results: Results) -> None:
@@ -45,18 +45,34 @@ def test_each_policy_is_scored_in_every_round_against_the_host_as_found(results:
     assert ratios == pytest.approx({"stock": 1.0, "shorter": 1.0, "longer": 2.0})
 
 
-def test_everything_measured_while_choosing_is_a_dot(results: Results) -> None:
-    assert [(dot.policy, dot.holds) for dot in results.dots] == [
+def test_everything_measured_while_choosing_is_told(results: Results) -> None:
+    assert [(score.policy, score.holds) for score in results.tried] == [
         ("longer", True),
         ("shorter", False),
     ]
+
+
+def test_what_a_policy_proposed_is_told_also_where_it_kept_stock(results: Results) -> None:
+    made = report.comparison(results, BUDGET, Guards())
+    kept = {row.policy: row.ratio.mean for row in made.rows}
+    assert kept["shorter"] == pytest.approx(1.0)
+    proposed = {row.policy: row for row in made.proposed}
+    assert proposed.keys() == {"longer", "shorter"}
+    assert proposed["shorter"].ratio.mean == pytest.approx(0.25**0.25)
+    assert "bandwidth" in proposed["shorter"].broken
+    assert len(report.tables(made)) == 2
+
+
+def test_of_several_trials_the_one_with_the_highest_reward_was_proposed() -> None:
+    trials = [score("a", run, ratio) for run in (0, 1) for ratio in (1.1, 1.3, 0.9)]
+    assert [(s.run, s.ratio) for s in report.best_tried(trials)] == [(0, 1.3), (1, 1.3)]
 
 
 def test_the_files_hold_the_figures_and_how_they_were_made(
     results: Results, tmp_path: Path
 ) -> None:
     made = report.comparison(results, BUDGET, Guards())
-    document, table = report.save(made, tmp_path / "out")
+    document, table, _tried = report.save(made, tmp_path / "out")
     stored = json.loads(document.read_text())
     assert stored["provenance"]["command"]
     assert stored["provenance"]["versions"]["numpy"]
@@ -99,5 +115,5 @@ def test_twice_and_half_cancel_out() -> None:
 def score(host: str, run: int, ratio: float) -> Score:
     return Score(
         host=host, policy="p", run=run, bandwidth=1.0, cores=1.0, per_core=1.0, ratio=ratio,
-        guards=(),
+        reward=math.log(ratio), guards=(),
     )  # fmt: skip

@@ -19,12 +19,13 @@ def made(agent: float, lee: float, *, lee_margin: float = 0.1) -> report.Compari
             cores=2.0,
             per_core=value * (1.0 + 0.01 * run),
             ratio=value / 5.0,
+            reward=0.0,
             guards=(Guard(name="bandwidth", margin=lee_margin if policy == "lee" else 0.1),),
         )
         for policy, value in per_core.items()
         for run in range(3)
     ]
-    return report.comparison(Results(scores=tuple(scores), dots=()), Budget(), Guards())
+    return report.comparison(Results(scores=tuple(scores), tried=()), Budget(), Guards())
 
 
 @pytest.mark.parametrize(

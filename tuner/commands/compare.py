@@ -92,7 +92,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         else:
             results = compare_simulated(scenarios, range(runs), names, budget, rules, step)
     made = report.comparison(results, budget, rules)
-    for table in report.comparison_table(made.rows):
+    for table in report.tables(made):
         output.show(table, "")
     if out is not None and draw is not None:
         for path in (*report.save(made, out), *draw(made, out)):
@@ -119,8 +119,8 @@ def _on_live_host(
         transaction(host, journal, "compare") as trial,
     ):
         bench = LiveBench(trial, budget, step)
-        kept, dots = choose_live(bench, policies, budget.tries, rules)
-        return Results(scores=score_live(bench, kept, runs, rules), dots=dots)
+        kept, tried = choose_live(bench, policies, budget.tries, rules)
+        return Results(scores=score_live(bench, kept, runs, rules), tried=tried)
 
 
 def _most_measurements(policies: int, hosts: int, runs: int, tries: int, *, live: bool) -> int:
