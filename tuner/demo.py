@@ -2,13 +2,13 @@
 
 A lab is brought up (see ``envs.hosts.lab``), the agent that comes with the program tunes it, and
 what it found is measured against the host as found and the papers' heuristics, in turn. The lab is
-taken down again, also on Ctrl-C. Where no lab can be made, a simulated one takes its place.
+taken down again, also on Ctrl-C. Where this machine can have no lab, a simulated one takes its
+place.
 """
 
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import click
@@ -16,6 +16,8 @@ import click
 from agents import registry
 from envs.errors import HostError, TunerError
 from envs.host import Host
+from envs.hosts.lab import manage, record
+from envs.hosts.lab.config import LabConfig
 from envs.hosts.locate import open_host
 from tuner import plots, report, state
 from tuner.commands.apply import show
@@ -112,20 +114,32 @@ def save(made: Comparison, output: Output) -> None:
 
 @contextmanager
 def demo_host(output: Output, noted: Interrupts) -> Iterator[Host]:
-    """A lab that is taken down at the end, or a simulated one where none can be made."""
-    try:
-        manage = import_module("envs.hosts.lab.manage")
-        config = import_module("envs.hosts.lab.config").LabConfig(name=LAB)
-        with noted.waiting():
-            manage.up(config)
-    except (HostError, ImportError) as error:
-        output.show(f"no lab can be made here ({error}): a simulated one takes its place")
+    """A lab that is taken down at the end, or a simulated one where none can be made.
+
+    Raises HostError where a lab of that name is left that still runs.
+    """
+    why_not = no_lab(noted)
+    if why_not is not None:
+        output.show(f"no lab can be made here ({why_not}): a simulated one takes its place")
         yield open_host(SIMULATED)
         return
     try:
         yield open_host(f"lab:{LAB}")
     finally:
         manage.down(LAB)
+
+
+def no_lab(noted: Interrupts) -> HostError | None:
+    """Bring up the lab, instead of a dead one of that name; the reason where none can be made."""
+    manage.down_if_dead(LAB)
+    try:
+        with noted.waiting():
+            manage.up(LabConfig(name=LAB))
+    except HostError as error:
+        if record.directory(LAB).exists():  # one that runs is in the way
+            raise
+        return error
+    return None
 
 
 def _figures(row: Row) -> str:

@@ -1,10 +1,18 @@
 """The demo says honestly who won."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
+from envs.errors import HostError
+from envs.hosts.lab import manage, record
+from envs.hosts.lab.config import LabConfig
 from envs.reward import Guard, Guards
 from tuner import demo, report
 from tuner.compare import Results, Score
+from tuner.console import Output
+from tuner.interrupts import Interrupts
 from tuner.tune import Budget
 
 
@@ -47,3 +55,34 @@ def test_a_heuristic_that_missed_a_guard_is_no_rival() -> None:
 def test_before_and_after_are_told_in_all_three_figures() -> None:
     text = demo.conclusion(made(2.0, 1.5))
     assert "as found  10.0 Gb/s with 2.00 cores: 5.0 Gb/s per core" in text
+
+
+def refuse(error: HostError) -> Callable[..., None]:
+    def up(_config: LabConfig) -> None:
+        raise error
+
+    return up
+
+
+def test_a_simulated_lab_takes_the_place_of_one_that_cannot_be_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(record, "root", lambda: tmp_path)
+    monkeypatch.setattr(manage, "up", refuse(HostError("no tun")))
+    with demo.demo_host(Output(as_json=False), Interrupts()) as host:
+        assert host.describe().kind == "sim"
+    assert "no lab can be made here (no tun)" in capsys.readouterr().out
+
+
+def test_a_lab_that_is_in_the_way_is_not_hidden_by_a_simulated_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / demo.LAB).mkdir()
+    monkeypatch.setattr(record, "root", lambda: tmp_path)
+    monkeypatch.setattr(manage, "down_if_dead", lambda _name: None)
+    monkeypatch.setattr(manage, "up", refuse(HostError("run: tuner lab down demo")))
+    with (
+        pytest.raises(HostError, match="tuner lab down demo"),
+        demo.demo_host(Output(as_json=False), Interrupts()),
+    ):
+        pass

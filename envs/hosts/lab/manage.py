@@ -56,7 +56,7 @@ def up(config: LabConfig) -> LabStatus:
     make one, HostError where one of that name exists or it does not start.
     """
     plan(checked(config))
-    check_machine()
+    _check_machine()
     folder = record.directory(config.name)
     record.create(folder, _blank(config))
     try:
@@ -90,7 +90,8 @@ def down_if_dead(name: str) -> None:
     Raises HostError where it cannot be told.
     """
     folder = record.directory(name)
-    if folder.exists() and not any(_carriers(record.read(folder).token)):
+    recorded = (folder / "lab.json").exists()
+    if folder.exists() and not (recorded and any(_carriers(record.read(folder).token))):
         down(name)
 
 
@@ -102,7 +103,7 @@ def status(name: str | None = None) -> tuple[LabStatus, ...]:
     return tuple(_status(path.parent) for path in sorted(root.glob("*/lab.json")))
 
 
-def check_machine() -> None:
+def _check_machine() -> None:
     """Raise HostError with the reason where this user of this machine can have no lab."""
     missing = [program for program in _PROGRAMS if shutil.which(program) is None]
     if missing:

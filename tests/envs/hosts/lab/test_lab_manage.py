@@ -174,6 +174,9 @@ def test_only_a_dead_lab_is_taken_down_unasked() -> None:
     _until(lambda: "relay1" in manage.status(NAME)[0].missing)
     manage.down_if_dead(NAME)
     assert not record.directory(NAME).exists()
+    record.directory(NAME).mkdir()
+    manage.down_if_dead(NAME)
+    assert not record.directory(NAME).exists()
 
 
 def test_an_ordinary_user_has_every_knob_but_weights(tmp_path: Path) -> None:
