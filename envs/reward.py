@@ -13,8 +13,13 @@ comparisons and on live hosts alike.
 """
 
 import math
+from typing import Annotated
+
+from msgspec import Meta
 
 from envs.host import HostSpec, Record, Sample, Settings
+
+Share = Annotated[float, Meta(gt=0.0)]
 
 
 class Guards(Record, frozen=True):
@@ -27,12 +32,12 @@ class Guards(Record, frozen=True):
     baseline's, ``latency`` the largest ratio to the baseline's where it is measured.
     """
 
-    tolerance: float = 0.05
-    bandwidth: float = 1.0
-    guest_bandwidth: float = 1.0
-    cpu_work: float = 0.9
-    drops: float = 0.05
-    latency: float = 2.0
+    tolerance: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.05
+    bandwidth: Share = 1.0
+    guest_bandwidth: Share = 1.0
+    cpu_work: Share = 0.9
+    drops: Annotated[float, Meta(ge=0.0)] = 0.05
+    latency: Share = 2.0
 
 
 class Guard(Record, frozen=True):

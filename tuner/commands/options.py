@@ -1,5 +1,6 @@
 """Options that several verbs share, and what they mean."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,7 +91,12 @@ def guards_of(kind: str, given: tuple[str, ...]) -> Guards:
             changes[name] = float(value)
         except ValueError:
             raise InputError(f"--guard {text}: write {name}=NUMBER") from None
-    return msgspec.structs.replace(Guards(), **changes)
+        if not math.isfinite(changes[name]):
+            raise InputError(f"--guard {text}: write a finite number")
+    try:
+        return msgspec.convert(changes, Guards)
+    except msgspec.ValidationError as error:
+        raise InputError(f"--guard: {error}") from error
 
 
 @contextmanager
