@@ -1,5 +1,7 @@
 """First-in first-out queues of segments, in a fixed space, limited in ring slots."""
 
+import numpy as np
+
 from envs.sim.compiled import compiled
 from envs.sim.state import ACK, DATA, SEGMENTS, Segment, State
 
@@ -35,7 +37,8 @@ def room(s: State, q: int, kind: int, size: int) -> int:
 @compiled
 def head(s: State, q: int, k: int) -> Segment:
     """The k-th segment from the head; the queue must have that many."""
-    return s.segment[q * SEGMENTS + ((s.queue[q].head + k) & (SEGMENTS - 1))]
+    at = q * SEGMENTS + ((s.queue[q].head + k) & (SEGMENTS - 1))
+    return s.segment[np.uintp(at)]  # unsigned: no check for a negative index
 
 
 @compiled

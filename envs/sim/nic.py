@@ -99,7 +99,8 @@ def _arrive(s: State, since: float) -> int:
         if s.flow[k].source < 0 and not s.flow[k].tcp:
             traffic.pace(s, k, s.now - since)
     woken, idle, f = 0, 0, s.turn
-    while idle < s.flows:
+    least = wire_time(s, 1, s.mtu)
+    while idle < s.flows and s.now - s.in_clock >= least:
         f = f + 1 if f + 1 < s.flows else 0
         flow = s.flow[f]
         idle += 1
