@@ -8,6 +8,7 @@ A run's folder holds ``config.toml`` (the whole configuration), ``agent/`` (the 
 the end, the trained one), the checkpoint, ``scores.json`` and ``tensorboard/``.
 """
 
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ class Stopped(TunerError):
 def train(settings: TrainConfig, out: Path, *, resume: bool = False) -> Path:
     """Train as configured and return the folder of the agent.
 
-    Raises InputError where ``out`` holds another run, or none to resume; Stopped on Ctrl-C.
+    Raises InputError where ``out`` holds another run, or none to resume, or cannot be written;
+    Stopped on Ctrl-C and SIGTERM, once what was learned is saved and a live host is put back.
     """
     from agents.run import Run  # noqa: PLC0415 (imports torch, which takes seconds)
 
@@ -37,16 +39,25 @@ def train(settings: TrainConfig, out: Path, *, resume: bool = False) -> Path:
         settings = config.load(out / "config.toml")
     elif (out / "config.toml").exists():
         raise InputError(f"{out}: holds a run already: add --resume, or choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.toml").write_text(config.render(settings), encoding="utf-8")
-    run = Run(settings, out, resume=resume)
     try:
-        run.learn()
-    except KeyboardInterrupt:
-        run.save()
-        raise Stopped(f"stopped; go on with: python -m agents.train --out {out} --resume") from None
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made: {error.strerror}") from error
+    terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run = Run(settings, out, resume=resume)
+        try:
+            (out / "config.toml").write_text(config.render(settings), encoding="utf-8")
+            run.learn()
+        except KeyboardInterrupt:
+            run.save()
+            raise Stopped(
+                f"stopped; go on with: python -m agents.train --out {out} --resume"
+            ) from None
+        finally:
+            run.close()
     finally:
-        run.close()
+        signal.signal(signal.SIGTERM, terminated)
     return out / "agent"
 
 
@@ -84,7 +95,7 @@ main = click.Command(
     params=[
         click.Option(["--out"], required=True, help="folder of the run"),
         click.Option(["--config", "config_path"], help="TOML file; the options below override it"),
-        click.Option(["--resume"], is_flag=True, help="go on from the checkpoint in the folder"),
+        click.Option(["--resume"], is_flag=True, help="go on in the folder, as configured there"),
         *_options(),
     ],
     help="Train an agent: on generated hosts, on one scenario, or on a host.",

@@ -123,6 +123,24 @@ def transaction(host: Host, journal: Journal, reason: str) -> Iterator[Transacti
                 noted.check()
 
 
+@contextmanager
+def lent(host: Host, journal: Journal, reason: str) -> Iterator[None]:
+    """A host whose lock is held, for others to set at will: put back at the end.
+
+    What an earlier process left undone is undone first.
+    """
+    with interrupts():
+        recover(host, journal)
+        begun = Begun(snapshot=host.snapshot().decode(), found=host.settings(), reason=reason)
+        journal.append(begun)
+    try:
+        yield
+    finally:
+        with interrupts():
+            put_back(host, begun)
+            journal.append(Restored())
+
+
 def recover(host: Host, journal: Journal) -> bool:
     """Undo what a process that is gone has left; whether there was anything."""
     pending = journal.standing().pending

@@ -1,8 +1,11 @@
 """Training end to end, in small: an agent comes out, and a run that was stopped goes on."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -88,6 +91,30 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
     assert checkpoint.choices(tmp_path) == 40
     train(TINY, tmp_path, resume=True)
     assert checkpoint.choices(tmp_path) >= 64
+
+
+def test_termination_saves_the_run_as_ctrl_c_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminate(_watch: Watch) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return True
+
+    monkeypatch.setattr(Watch, "_on_step", terminate)
+    with pytest.raises(Stopped):
+        train(TINY, tmp_path)
+    assert (tmp_path / "checkpoint.json").exists()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_that_cannot_begin_leaves_no_run_behind(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no-such"):
+        train(msgspec.structs.replace(TINY, scenario="no-such"), tmp_path)
+    assert not (tmp_path / "config.toml").exists()
+    with pytest.raises(InputError, match="cannot be made"):
+        train(TINY, Path("/proc/no-such"))
 
 
 def test_a_checkpoint_holds_weights_moments_and_random_states(trained: Path) -> None:

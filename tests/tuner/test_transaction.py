@@ -15,7 +15,7 @@ from envs.errors import HostBusy, HostError, IllegalSetting, InputError
 from envs.host import Settings
 from tuner import state
 from tuner.interrupts import Interrupted
-from tuner.transaction import recover, roll_back, transaction
+from tuner.transaction import lent, recover, roll_back, transaction
 
 LONGER = replace(FOUND, tx_queue={"vif1": 1000, "vif2": 1000})
 LEAN = replace(FOUND, bridge="lean")
@@ -136,6 +136,20 @@ def test_what_a_killed_process_left_is_undone_by_recover(host: StumblingHost) ->
         assert recover(host, journal)
         assert not recover(host, journal)
     assert host.now == FOUND
+
+
+def test_a_host_that_is_lent_comes_back_as_found(host: StumblingHost) -> None:
+    def use() -> None:
+        with state.held(host) as journal, lent(host, journal, "test"):
+            assert journal.standing().pending is not None
+            host.now = LEAN
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        use()
+    assert host.now == FOUND
+    with state.held(host) as journal:
+        assert journal.standing().pending is None
 
 
 def test_rolling_back_goes_through_the_confirmed_changes_one_by_one(host: StumblingHost) -> None:
