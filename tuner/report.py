@@ -154,8 +154,8 @@ def _table(title: str, rows: Sequence[Row]) -> Table:
 
 def save(made: Comparison, folder: Path) -> tuple[Path, ...]:
     """Write the comparison's data into ``folder``; the files written."""
+    make(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         document = folder / "comparison.json"
         document.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
         scores, tried = folder / "scores.csv", folder / "tried.csv"
@@ -164,6 +164,14 @@ def save(made: Comparison, folder: Path) -> tuple[Path, ...]:
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror}") from error
     return document, scores, tried
+
+
+def make(folder: Path) -> None:
+    """Make the folder of a comparison's files. Raises InputError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {folder}: {error.strerror}") from error
 
 
 def _write_csv(path: Path, scores: Sequence[Score]) -> None:

@@ -93,6 +93,7 @@ def test_wrong_usage_is_told_by_click(tuner: Run, words: tuple[str, ...]) -> Non
         (("plan", "--host", "lab:", "--json", "--script"), 2, "choose one"),
         (("simulate",), 2, "tuner simulate --list"),
         (("compare", "--scenario", "lab", "--host", "lab:"), 2, "choose one"),
+        (("compare", "--host", "lab:no-such", "--out", "/proc/x"), 2, "cannot make /proc/x"),
     ],
 )
 def test_an_error_is_one_line_with_its_exit_code(

@@ -81,7 +81,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     output = Output(as_json=as_json)
     kind = options.kind_of(uri) if uri else "sim"
     rules = options.guards_of(kind, guards)
-    draw = _pictures() if out is not None else None
+    draw = _pictures(out) if out is not None else None
     names = tuple(dict.fromkeys([STOCK, *(policies or registry.names())]))
     budget = options.budget_of(kind, tries=tries, pairs=PAIRS, seconds=seconds)
     scenarios = scenarios or (() if uri else scenario.names())
@@ -100,8 +100,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
     output.emit(made)
 
 
-def _pictures() -> Callable[[report.Comparison, Path], tuple[Path, ...]]:
-    """What draws the pictures, asked for before anything is measured: it may be missing."""
+def _pictures(out: Path) -> Callable[[report.Comparison, Path], tuple[Path, ...]]:
+    """What draws the pictures, and their folder: what may fail does so before measuring begins."""
+    report.make(out)
     try:
         from tuner import plots  # noqa: PLC0415 - only pictures need matplotlib
     except ImportError as error:

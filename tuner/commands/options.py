@@ -32,7 +32,9 @@ setting_option = click.option(
     metavar="FILE",
     help="Use this setting (JSON, what it leaves out stays as found) instead of a policy.",
 )
-seed_option = click.option("--seed", default=0, show_default=True, help="For what is drawn.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="For what is drawn."
+)
 tries_option = click.option(
     "--tries", type=click.IntRange(1), default=3, show_default=True, help="Settings to try."
 )
