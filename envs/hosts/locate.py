@@ -6,8 +6,6 @@
 The kinds are imported when they are asked for: a lab needs no compiler, a simulation no network.
 """
 
-from importlib import import_module
-
 from envs.errors import InputError
 from envs.host import Host
 
@@ -35,11 +33,13 @@ def _simulated(uri: str, rest: str) -> Host:
     key, _, value = query.partition("=")
     if not name or (question and (key != "seed" or not value.isascii() or not value.isdigit())):
         raise InputError(f"{uri!r}: write sim:SCENARIO or sim:SCENARIO?seed=NUMBER")
-    scenario = import_module("envs.scenario").load(name)
-    host: Host = import_module("envs.sim.host").SimHost(scenario, seed=int(value or 0))
-    return host
+    from envs.scenario import load  # noqa: PLC0415 (see above)
+    from envs.sim.host import SimHost  # noqa: PLC0415
+
+    return SimHost(load(name), seed=int(value or 0))
 
 
 def _lab(name: str) -> Host:
-    host: Host = import_module("envs.hosts.lab.host").LabHost.open(name or "default")
-    return host
+    from envs.hosts.lab.host import LabHost  # noqa: PLC0415
+
+    return LabHost.open(name or "default")
