@@ -36,6 +36,8 @@ SIMULATED = "sim:lab"
 FOLDER = Path("runs/demo")
 AGENT = "agent"
 HEURISTICS = ("liao-cache", "liao-credit", "liao-bridge", "liao-queue", "liao-all", "lee", "both")
+TRIES = 3
+"""How many settings the agent may try, and each heuristic."""
 ROUNDS = 5
 """How often each setting is measured in the comparison."""
 
@@ -63,14 +65,15 @@ def run(output: Output, noted: Interrupts) -> None:
         output.show(host_table(spec, host.settings()))
         with state.held(host) as journal, transaction(host, journal, "demo") as trial:
             output.heading("2  The agent tunes it: each try in turn with the host as found")
-            budget = budget_of(spec.kind, tries=3, seconds=1.0)
+            budget = budget_of(spec.kind, tries=TRIES, seconds=1.0)
             with output.progress(budget.measurements, "tuning") as step:
                 tuning = tune(trial, agent, budget, rules, step)
             show(output, tuning)
             output.heading("3  Against the papers' heuristics: all in turn, in random order")
             rivals = [registry.get(name) for name in (STOCK, *HEURISTICS)]
-            less = budget_of(spec.kind, tries=2, pairs=2, seconds=1.0)
-            most = 1 + 8 * len(HEURISTICS) + ROUNDS * (len(rivals) + 1)
+            less = budget_of(spec.kind, tries=TRIES, pairs=2, seconds=1.0)
+            each = 2 * less.pairs * less.tries
+            most = 1 + each * len(HEURISTICS) + ROUNDS * (len(rivals) + 1)
             with output.progress(most, "comparing") as step:
                 bench = LiveBench(trial, less, step)
                 kept, tried = choose_live(bench, rivals, less.tries, rules)
