@@ -80,20 +80,26 @@ def generate(seed: int) -> Scenario:
     era = _ERAS[draw.number(0, len(_ERAS) - 1)]
     topology = _topology(draw, era)
     guests = _guests(draw, topology.cores)
+    flows = _flows(draw, era, [g.name for g in guests if g.role == "io"])
+    scheduler = _scheduler(draw, era)
+    uplink = _uplink(draw, era, topology)
+    driver = _driver_domain(draw, era)
+    vifs = sum(guest.vifs for guest in guests)
+    backends = driver.vcpus if driver.kind == "netback-2007" else vifs
     return Scenario(
         name=f"generated-{seed}",
         about=f"A random {era} host",
         platform="kvm" if era == "kvm" else "lab" if era == "lab" else "xen",
         offload=era == "lab" or (era != "xen-2008" and draw.chance(0.7)),
         guests=guests,
-        flows=_flows(draw, era, [g.name for g in guests if g.role == "io"]),
+        flows=flows,
         topology=topology,
-        scheduler=_scheduler(draw, era),
-        uplink=_uplink(draw, era, topology),
-        driver_domain=_driver_domain(draw, era),
+        scheduler=scheduler,
+        uplink=uplink,
+        driver_domain=driver,
         costs=_costs(draw, era),
         stock=_stock(draw, era),
-        settable=_settable(draw, era, topology.cores),
+        settable=_settable(draw, era, topology.cores, backends),
     )
 
 
@@ -204,12 +210,15 @@ def _stock(draw: _Draw, era: Era) -> Stock:
     return Stock(weight=weight, tx_queue=int(draw.one(32, 128, 500, 1000)))
 
 
-def _settable(draw: _Draw, era: Era, cores: int) -> Settable:
-    """Now and then a knob is missing, as it is on real hosts."""
+def _settable(draw: _Draw, era: Era, cores: int, backends: int) -> Settable:
+    """Now and then a knob is missing, as it is on real hosts.
+
+    There are no more side-cores than backends: one without a backend would only idle.
+    """
     return Settable(
         weights=draw.chance(0.9),
         weight_max=65535 if era in ("xen", "xen-2008") else 262144,
         bridge=("stock", "lean", "direct") if draw.chance(0.85) else ("stock",),
-        side_cores=min(cores - 1, draw.number(0, 1 + cores // 4)),
+        side_cores=min(cores - 1, backends, draw.number(0, 1 + cores // 4)),
         polling=draw.chance(0.6),
     )

@@ -82,6 +82,12 @@ def test_cpu_time_adds_up_and_no_core_has_more_than_the_interval(seed: int) -> N
         assert work <= sample.guest_cpu[guest] * (1 + 1e-9)
 
 
+@given(st.integers(0, 1_000_000))
+def test_no_more_cores_can_be_reserved_than_there_are_backends(seed: int) -> None:
+    spec = SimHost(generate(seed)).describe()
+    assert spec.limits.side_cores <= len(spec.backends)
+
+
 def test_seeds_differ_in_their_start_but_not_in_their_load() -> None:
     one, other = (SimHost(load("xen-2008-mixed"), seed).measure(0.2) for seed in (1, 2))
     assert one != other
