@@ -17,7 +17,7 @@ from agents import registry
 from envs.errors import HostError, TunerError
 from envs.host import Host
 from envs.hosts.lab import manage, record
-from envs.hosts.lab.config import LabConfig
+from envs.hosts.lab.config import LabConfig, Workload
 from envs.hosts.locate import open_host
 from tuner import plots, report, state
 from tuner.commands.apply import show
@@ -32,6 +32,8 @@ from tuner.transaction import transaction
 from tuner.tune import tune
 
 LAB = "demo"
+WORKLOAD: Workload = "intra"
+"""Guest to guest: the outside, which shares our cores but is not counted, has no part in it."""
 SIMULATED = "sim:lab"
 FOLDER = Path("runs/demo")
 AGENT = "agent"
@@ -137,7 +139,7 @@ def no_lab(noted: Interrupts) -> HostError | None:
     manage.down_if_dead(LAB)
     try:
         with noted.waiting():
-            manage.up(LabConfig(name=LAB))
+            manage.up(LabConfig(name=LAB, workload=WORKLOAD))
     except HostError as error:
         if record.directory(LAB).exists():  # one that runs is in the way
             raise

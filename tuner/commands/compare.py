@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from agents import registry
 from envs import scenario
 from envs.errors import InputError
+from envs.hosts.lab.config import Workload
 from envs.reward import Guards
 from tuner import report, state
 from tuner.commands import options
@@ -20,6 +22,7 @@ from tuner.compare import (
     score_live,
 )
 from tuner.console import Output
+from tuner.fresh_labs import ROUNDS, compare_fresh_labs
 from tuner.transaction import transaction
 from tuner.tune import Budget, Step
 
@@ -37,6 +40,13 @@ PAIRS = 2
 )
 @click.option("--host", "uri", metavar="URI", help="A live host instead: lab:")
 @click.option(
+    "--lab",
+    "workloads",
+    type=click.Choice(get_args(Workload)),
+    multiple=True,
+    help="Fresh labs of this workload instead, one for each run; may be repeated.",
+)
+@click.option(
     "--policy",
     "policies",
     multiple=True,
@@ -47,7 +57,7 @@ PAIRS = 2
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Loads of each simulated host, or rounds of measuring on a live one.",
+    help="Loads of each simulated host, rounds of measuring on a live one, or fresh labs.",
 )
 @options.tries_option
 @options.seconds_option
@@ -63,6 +73,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     *,
     scenarios: tuple[str, ...],
     uri: str | None,
+    workloads: tuple[Workload, ...],
     policies: tuple[str, ...],
     runs: int,
     tries: int,
@@ -76,19 +87,24 @@ def command(  # noqa: PLR0913 - one parameter for each option
     Each policy may try the same number of settings and keeps the best it measured. What each kept
     is measured again, next to the host as found. A live host is as found again in the end.
     """
-    if scenarios and uri:
-        raise InputError("choose one of --scenario and --host")
+    if (len(scenarios) > 0) + (uri is not None) + (len(workloads) > 0) > 1:
+        raise InputError("choose one of --scenario, --host and --lab")
     output = Output(as_json=as_json)
-    kind = options.kind_of(uri) if uri else "sim"
+    kind = options.kind_of(uri) if uri else "lab" if workloads else "sim"
     rules = options.guards_of(kind, guards)
     draw = _pictures(out) if out is not None else None
     names = tuple(dict.fromkeys([STOCK, *(policies or registry.names())]))
     budget = options.budget_of(kind, tries=tries, pairs=PAIRS, seconds=seconds)
-    scenarios = scenarios or (() if uri else scenario.names())
-    most = _most_measurements(len(names), len(scenarios), runs, tries, live=bool(uri))
+    scenarios = scenarios or (scenario.names() if kind == "sim" else ())
+    most = _most_measurements(len(names), len(scenarios), runs, tries)
+    if uri or workloads:
+        labs = len(workloads) * runs
+        most = _most_live_measurements(len(names), labs or 1, ROUNDS if labs else runs, tries)
     with output.progress(most, "compare") as step:
         if uri:
             results = _on_live_host(uri, names, runs, budget, rules, step)
+        elif workloads:
+            results = compare_fresh_labs(workloads, runs, names, budget, rules, step)
         else:
             results = compare_simulated(scenarios, range(runs), names, budget, rules, step)
     made = report.comparison(results, budget, rules)
@@ -124,8 +140,11 @@ def _on_live_host(
         return Results(scores=score_live(bench, kept, runs, rules), tried=tried)
 
 
-def _most_measurements(policies: int, hosts: int, runs: int, tries: int, *, live: bool) -> int:
+def _most_measurements(policies: int, hosts: int, runs: int, tries: int) -> int:
     """The most measurements there can be: a policy may stop early, or keep what another kept."""
-    if live:
-        return 1 + 2 * PAIRS * policies * tries + runs * policies
     return hosts * runs * (1 + policies * tries + policies)
+
+
+def _most_live_measurements(policies: int, hosts: int, rounds: int, tries: int) -> int:
+    """The same for live hosts, where every setting tried is measured in pairs."""
+    return hosts * (1 + 2 * PAIRS * policies * tries + rounds * policies)
