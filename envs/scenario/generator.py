@@ -80,6 +80,7 @@ def generate(seed: int) -> Scenario:
     era = _ERAS[draw.number(0, len(_ERAS) - 1)]
     topology = _topology(draw, era)
     guests = _guests(draw, topology.cores)
+    offload = era == "lab" or (era != "xen-2008" and draw.chance(0.7))
     flows = _flows(draw, era, [g.name for g in guests if g.role == "io"])
     scheduler = _scheduler(draw, era)
     uplink = _uplink(draw, era, topology)
@@ -90,7 +91,7 @@ def generate(seed: int) -> Scenario:
         name=f"generated-{seed}",
         about=f"A random {era} host",
         platform="kvm" if era == "kvm" else "lab" if era == "lab" else "xen",
-        offload=era == "lab" or (era != "xen-2008" and draw.chance(0.7)),
+        offload=offload,
         guests=guests,
         flows=flows,
         topology=topology,
