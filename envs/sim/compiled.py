@@ -10,12 +10,28 @@ would cost is saving registers and loading again what the caller had loaded (1.6
 """
 
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
-from numba import njit
+from numba import njit, types
+from numba.core.cgutils import true_bit
+from numba.extending import intrinsic
 
 compiled = njit(nogil=True, error_model="numpy", forceinline=True)
 kept = njit(nogil=True, error_model="numpy", cache=True)
+
+
+@intrinsic
+def _lowest(_context: object, _bits: object) -> tuple[object, Callable[..., object]]:
+    def emit(_context: object, builder: Any, _signature: object, arguments: Any) -> object:  # noqa: ANN401 - LLVM's
+        return builder.cttz(arguments[0], true_bit)
+
+    return types.int64(types.int64), emit
+
+
+lowest = cast("Callable[[int], int]", _lowest)
+"""The index of the lowest bit of a set that is not empty: one instruction, when compiled."""
 
 
 def digest() -> int:

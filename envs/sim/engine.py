@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from envs.sim import backend, credit, guest, nic, scheduler, traffic
-from envs.sim.compiled import compiled, digest, kept
+from envs.sim.compiled import compiled, digest, kept, lowest
 from envs.sim.scheduler import FOREVER
 from envs.sim.state import (
     COLLECT,
@@ -64,7 +64,10 @@ def _run(s: State, end: float) -> None:
 def _next(s: State) -> tuple[int, float]:
     """The next event: its time, and its core if an activation ends there (else -1)."""
     c, at = -1, min(s.next_tick, s.next_account, s.next_pulse, s.next_wire)
-    for k in range(s.cores):
+    left = s.running
+    while left:
+        k = lowest(left)
+        left &= left - 1
         if s.until[k] < at:
             c, at = k, s.until[k]
     return c, at
@@ -74,7 +77,7 @@ def _next(s: State) -> tuple[int, float]:
 def _dispatch(s: State) -> None:
     """Let every core choose that has a reason to; one choice may be another's reason."""
     while s.dirty:
-        c = scheduler.lowest(s.dirty)
+        c = lowest(s.dirty)
         s.dirty &= s.dirty - 1
         _choose(s, c)
 

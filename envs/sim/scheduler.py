@@ -5,10 +5,8 @@ and the engine then calls ``choose`` for it. That breaks the circle of a wake-up
 that wakes others.
 """
 
-import math
-
 from envs.sim import cache, credit, fair
-from envs.sim.compiled import compiled
+from envs.sim.compiled import compiled, lowest
 from envs.sim.state import (
     BLOCKED,
     COMPUTE,
@@ -32,12 +30,6 @@ def mark(s: State, c: int) -> None:
 def idle(s: State) -> int:
     """The set of cores that run nothing, await nothing and do not poll."""
     return ~(s.running | s.queued | s.polled) & ((1 << s.cores) - 1)
-
-
-@compiled
-def lowest(bits: int) -> int:
-    """The index of the lowest bit of a set that is not empty."""
-    return math.frexp(float(bits & -bits))[1] - 1
 
 
 @compiled
