@@ -66,6 +66,9 @@ class Costs(Record, frozen=True):
     this node, ``copy_remote`` on another node, ``copy_memory`` nowhere but in memory. (On one
     core of 2020's, 1500 bytes took 23 ns warm, 36 from L3, 248 from memory; Core 2: estimates.)
 
+    ``jitter`` is how far the work of an activation may be above or below its mean, as a share of it
+    (estimate): interrupts, branches and memory make no two alike.
+
     ``domain_kb`` is the state (code, tables, connections) that an I/O VCPU or backend touches
     for every batch and finds gone after others ran on its core; ``neighbour_kb`` the same for a
     CPU-bound VCPU, which also streams ``neighbour_mbps`` megabytes/s through its caches.
@@ -98,6 +101,7 @@ class Costs(Record, frozen=True):
     copy_across: float = 0.30
     copy_remote: float = 0.30
     copy_memory: float = 0.35
+    jitter: float = 0.25
     domain_kb: float = 64.0
     neighbour_kb: float = 512.0
     neighbour_mbps: float = 400.0

@@ -31,17 +31,19 @@ _ERAS: tuple[Era, ...] = ("xen-2008", "xen", "kvm", "lab")
 _LAB_COSTS = Costs(
     **{
         **msgspec.structs.asdict(MODERN_COSTS),
-        "backend_packet": 7000.0,
+        "backend_packet": 6000.0,
         "backend_byte": 0.15,
         "app_packet": 6000.0,
         "app_byte": 0.1,
-        "copy_own": 0.05,
-        "copy_llc": 0.08,
-        "notify_send": 3000.0,
+        "copy_own": 0.03,
+        "copy_llc": 0.16,
+        "copy_across": 0.2,
+        "copy_remote": 0.25,
+        "notify_send": 5000.0,
         "notify_receive": 6000.0,
         "ipi": 15000.0,
-        "stack_packet": 10000.0,
-        "poll": 1500.0,
+        "stack_packet": 9000.0,
+        "poll": 800.0,
     }
 )
 _SPREAD = 1.33

@@ -228,3 +228,5 @@ def _costs(costs: Costs) -> None:
     for key in costs.__struct_fields__:
         if not 0 <= getattr(costs, key) < math.inf:
             raise ValueError(f"costs.{key}: must not be negative")
+    if costs.jitter >= 1.0:
+        raise ValueError("costs.jitter: must be below 1")

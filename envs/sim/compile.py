@@ -60,6 +60,7 @@ _CYCLES = (
     "poll",
 )
 _AS_THEY_ARE = (
+    "jitter",
     "header_bytes",
     "copy_own",
     "copy_llc",

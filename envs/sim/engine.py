@@ -144,7 +144,7 @@ def _begin(s: State, i: int, c: int, at: float) -> None:
             cost = guest.send_cost(s, item, n) if n > 0 else 0.0
         if n > 0:
             v.packets = n
-            s.until[c] = at + v.debt + cost / scheduler.speed(s, c)
+            s.until[c] = at + v.debt + cost * scheduler.vary(s) / scheduler.speed(s, c)
             v.debt = 0.0
             return
     v.packets = 0

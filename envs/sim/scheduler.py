@@ -44,6 +44,15 @@ def draw(s: State, below: int) -> int:
 
 
 @compiled
+def vary(s: State) -> float:
+    """How much longer or shorter than on average this piece of work takes.
+
+    Without that, VCPUs that hand work to each other fall into step and stay there for good.
+    """
+    return 1.0 + s.jitter * (draw(s, 2048) / 1024.0 - 1.0)
+
+
+@compiled
 def speed(s: State, c: int) -> float:
     """The share of a physical core's speed that core ``c`` has: less beside a busy sibling."""
     if not s.smt:

@@ -252,6 +252,7 @@ class State:
     app_packet: float
     app_byte: float
     guest_batch: float
+    jitter: float
     notify_send: float
     notify_receive: float
     ipi: float
