@@ -98,7 +98,8 @@ def test_an_interactive_guest_is_served_beside_a_cpu_bound_one(kind: str) -> Non
 def test_in_2008_a_busy_driver_domain_beside_a_neighbour_gains_from_weight() -> None:
     """Found running at ticks, it loses its boost and runs out of credit.
 
-    Its weight alone moves the loss from the NIC to the guest's queue; with the guest's, more arrives.
+    Its weight alone moves the loss from the NIC to the guest's queue; with the guest's weight as
+    well, more arrives.
     """
     host = SimHost(
         replace(
