@@ -126,11 +126,14 @@ class LiveBench:
         return self._before
 
     def pairs(self, settings: Settings) -> tuple[Pair, ...]:
-        """As many pairs as the budget says, measured in turn."""
-        return tuple(
-            Pair(before=self.under(self.found), after=self.under(settings))
-            for _ in range(self._budget.pairs)
-        )
+        """As many pairs as the budget says, every other begun with the change."""
+        pairs = []
+        for number in range(self._budget.pairs):
+            order = (self.found, settings) if number % 2 == 0 else (settings, self.found)
+            first, second = (self.under(each) for each in order)
+            before, after = (first, second) if number % 2 == 0 else (second, first)
+            pairs.append(Pair(before=before, after=after))
+        return tuple(pairs)
 
 
 def search(
@@ -138,8 +141,8 @@ def search(
 ) -> tuple[Settings, tuple[Verdict, ...]]:
     """The best setting that ``policy`` finds within ``tries``, and what it measured.
 
-    The best has the highest gain of those above the host as found that break no guard beyond
-    noise; a gain that was luck shows when it is measured again.
+    The best has the highest gain of those above the host as found that miss no guard; a gain that
+    was luck shows when it is measured again.
     """
     history = History(
         spec=bench.spec,
@@ -158,7 +161,7 @@ def search(
         history = history.with_trial(
             Trial(settings=settings, sample=sample, verdict=judgement.after)
         )
-        if judgement.gain.mean > most and not any(guard.broken for guard in judgement.guards):
+        if judgement.gain.mean > most and not any(guard.missed for guard in judgement.guards):
             best, most = settings, judgement.gain.mean
     return best, tuple(trial.verdict for trial in history.trials)
 

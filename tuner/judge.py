@@ -49,6 +49,11 @@ class GuardJudgement(Record, frozen=True):
     margin: Interval
 
     @property
+    def missed(self) -> bool:
+        """Below 0 on average: perhaps broken, perhaps not."""
+        return self.margin.mean < 0.0
+
+    @property
     def broken(self) -> bool:
         """Broken beyond noise, or hopelessly."""
         return self.margin.negative or self.hopeless
@@ -108,8 +113,12 @@ def judge_pairs(
 def decide(gain: Interval, guards: Sequence[GuardJudgement]) -> tuple[Outcome, str]:
     """The outcome and the reason for it, in words."""
     if broken := [guard for guard in guards if guard.broken]:
-        missed = ", ".join(f"{guard.name} by {-guard.margin.mean:.0%}" for guard in broken)
-        return "guard broken", f"misses the guard on {missed}"
+        return "guard broken", f"misses the guard on {_shortfalls(broken)}"
+    if gain.positive and (missed := [guard for guard in guards if guard.missed]):
+        return "cannot tell", (
+            f"bandwidth per core {ratio(gain)} as found, but it may miss the guard on "
+            f"{_shortfalls(missed)}; more --pairs or --seconds would tell"
+        )
     if gain.positive:
         return "keep", f"better beyond noise: bandwidth per core {ratio(gain)} as found"
     if gain.negative:
@@ -144,6 +153,10 @@ def ratio(gain: Interval) -> str:
     if gain.low is None or gain.high is None:
         return f"{mean} times"
     return f"{mean} times ({_end(gain.low)} to {_end(gain.high)})"
+
+
+def _shortfalls(guards: Sequence[GuardJudgement]) -> str:
+    return ", ".join(f"{guard.name} by {-guard.margin.mean:.0%}" for guard in guards)
 
 
 def _end(gain: float) -> str:

@@ -102,14 +102,19 @@ def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, ste
 def measure_pairs(
     trial: Transaction, settings: Settings, budget: Budget, guards: Guards, step: Step, label: str
 ) -> tuple[Pair, ...]:
-    """Measure as found and under ``settings`` in turn; fewer pairs if it breaks a guard badly."""
+    """Measure as found and under ``settings`` in pairs; fewer if it breaks a guard badly.
+
+    Every other pair begins with the change, so that a steady drift favours neither side.
+    """
     pairs: list[Pair] = []
     for number in range(1, budget.pairs + 1):
-        step(f"{label}, pair {number} of {budget.pairs}, as found")
-        before = settled(trial, trial.found, budget)
-        step(f"{label}, pair {number} of {budget.pairs}, changed")
-        after = settled(trial, settings, budget)
-        pairs.append(Pair(before=before, after=after))
+        samples: dict[bool, Sample] = {}
+        for changed in (False, True) if number % 2 else (True, False):
+            step(
+                f"{label}, pair {number} of {budget.pairs}, {'changed' if changed else 'as found'}"
+            )
+            samples[changed] = settled(trial, settings if changed else trial.found, budget)
+        pairs.append(Pair(before=samples[False], after=samples[True]))
         if hopeless(judge_pairs(trial.spec, trial.found, settings, pairs, guards)):
             break
     return tuple(pairs)

@@ -75,8 +75,8 @@ def test_a_policy_sees_what_its_settings_measured(host: StumblingHost) -> None:
     assert last.trials[1].verdict.gain > last.trials[0].verdict.gain > 0.0
 
 
-def test_found_and_changed_are_measured_in_turn(host: StumblingHost) -> None:
+def test_pairs_begin_as_found_and_changed_in_turn(host: StumblingHost) -> None:
     lengths: list[int] = []
     host.before_measure = lambda host: lengths.append(host.now.tx_queue["vif1"])
     tuned(host, Lengths(64))
-    assert lengths == [32, 32, 64, 32, 64]
+    assert lengths == [32, 32, 64, 64, 32]
