@@ -33,7 +33,7 @@ class TrainConfig(Record, frozen=True):
     """
 
     seed: int = 0
-    choices: int = 600_000
+    choices: int = 800_000
     scenario: str | None = None
     host: str | None = None
     envs: int = 16
