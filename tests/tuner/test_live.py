@@ -34,6 +34,8 @@ SETTING = {
 def lab() -> Iterator[manage.LabStatus]:
     made = manage.up(LabConfig(name=NAME))
     try:
+        while not re.search(r"br0: .* state UP ", "".join(readings(made))):
+            pass  # the kernel tells of a new bridge's state up to a second late
         yield made
     finally:
         manage.down(NAME)
