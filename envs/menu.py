@@ -1,7 +1,7 @@
 """The values that each part of a setting may be given, when the rest of it is as it is."""
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -19,16 +19,7 @@ Kind = Literal[
     "tx_queue",
     "bridge",
 ]
-KINDS: tuple[Kind, ...] = (
-    "side_cores",
-    "backend",
-    "io_vcpu",
-    "cpu_vcpu",
-    "driver_weight",
-    "guest_weight",
-    "tx_queue",
-    "bridge",
-)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 """What a choice can be about, in the order of a decision."""
 
 QUEUE_LENGTHS = (8, 32, 64, 128, 256, 512, 1000, 2000, 4000, 8000, 16000, 32000)
