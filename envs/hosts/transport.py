@@ -1,13 +1,15 @@
 """The one seam of a live host: commands as argument lists, here, elsewhere or from a recording.
 
-A host backend does everything through ``Transport.run``, reading ``/proc`` and writing settings
-included. So one connection serves it, and a recorded host tests it without privileges.
+A host backend does everything through a ``Transport``, reading ``/proc`` and writing settings
+included. So one connection serves it, and a recorded host tests it without privileges. Commands
+that do not need each other's answers travel together (``run_all``), for a round trip costs.
 Arguments are never joined into a shell line here: names of guests and interfaces are hostile
 input, and one argument stays one argument.
 """
 
 import os
 import subprocess
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
@@ -17,6 +19,8 @@ from envs.host import Record
 
 NOT_FOUND = 127
 """The return code of a command that is not installed, as in a shell."""
+NOT_EXECUTABLE = 126
+"""The return code of a command that is there but cannot be started, as in a shell."""
 
 
 class Result(Record, frozen=True):
@@ -36,6 +40,16 @@ class Transport(Protocol):
 
         A command that fails is a Result with its return code; raises CommandFailed only where
         there is no result: it took too long, or the host cannot be reached.
+        """
+        ...
+
+    def run_all(
+        self, commands: Sequence[Sequence[str]], *, timeout: float = 10.0
+    ) -> tuple[Result, ...]:
+        """Run commands one after the other, in one round trip; the result of each, in order.
+
+        One that fails does not stop those after it. Raises CommandFailed where there are no
+        results: together they took longer than ``timeout`` seconds, or the host cannot be reached.
         """
         ...
 
@@ -62,31 +76,55 @@ class LocalTransport:
             )
         except FileNotFoundError:
             return Result(argv=words, rc=NOT_FOUND, err=f"{words[0]}: command not found")
+        except OSError as error:
+            return Result(argv=words, rc=NOT_EXECUTABLE, err=f"{words[0]}: {error.strerror}")
         except subprocess.TimeoutExpired:
-            raise CommandFailed(f"{words[0]} took longer than {timeout:g} s: {words}") from None
+            raise CommandFailed(f"{words[0]} took longer than {timeout:.3g} s: {words}") from None
         out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
         return Result(argv=words, rc=done.returncode, out=out, err=err)
 
+    def run_all(
+        self, commands: Sequence[Sequence[str]], *, timeout: float = 10.0
+    ) -> tuple[Result, ...]:
+        """Run commands here, one after the other. See ``Transport.run_all``."""
+        end = time.monotonic() + timeout
+        return tuple(self.run(argv, timeout=max(0.0, end - time.monotonic())) for argv in commands)
+
 
 class RecordingTransport:
-    """Passes commands on to another transport and keeps every result, in order."""
+    """Passes commands on to another transport and keeps every result, in order.
+
+    ``trips`` counts the round trips.
+    """
 
     def __init__(self, inner: Transport) -> None:
         self._inner = inner
         self.results: list[Result] = []
+        self.trips = 0
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
         """Run one command through the inner transport. See ``Transport.run``."""
         result = self._inner.run(argv, stdin=stdin, timeout=timeout)
         self.results.append(result)
+        self.trips += 1
         return result
+
+    def run_all(
+        self, commands: Sequence[Sequence[str]], *, timeout: float = 10.0
+    ) -> tuple[Result, ...]:
+        """Run commands through the inner transport. See ``Transport.run_all``."""
+        results = self._inner.run_all(commands, timeout=timeout)
+        self.results.extend(results)
+        self.trips += 1
+        return results
 
 
 class RecordedTransport:
     """Replays results: each command gives its recorded results in order, the last one forever.
 
-    ``asked`` holds every command that was run. A command that was not recorded raises
-    CommandFailed, so a test sees at once what a backend does beyond its recording.
+    ``asked`` holds every command that was run, ``trips`` counts the round trips. A command that
+    was not recorded raises CommandFailed, so a test sees at once what a backend does beyond its
+    recording.
     """
 
     def __init__(self, results: Iterable[Result]) -> None:
@@ -94,10 +132,24 @@ class RecordedTransport:
         for result in results:
             self._left.setdefault(result.argv, deque()).append(result)
         self.asked: list[tuple[str, ...]] = []
+        self.trips = 0
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:  # noqa: ARG002 - a recording reads nothing and takes no time
         """Give the next recorded result of this command. See ``Transport.run``."""
-        words = tuple(argv)
+        self.trips += 1
+        return self._next(tuple(argv))
+
+    def run_all(
+        self,
+        commands: Sequence[Sequence[str]],
+        *,
+        timeout: float = 10.0,  # noqa: ARG002 - a recording takes no time
+    ) -> tuple[Result, ...]:
+        """Give the next recorded result of each command. See ``Transport.run_all``."""
+        self.trips += 1
+        return tuple(self._next(tuple(argv)) for argv in commands)
+
+    def _next(self, words: tuple[str, ...]) -> Result:
         self.asked.append(words)
         if words not in self._left:
             raise CommandFailed(f"not in the recording: {words}")
@@ -107,7 +159,11 @@ class RecordedTransport:
 
 def output(transport: Transport, argv: Sequence[str], *, stdin: bytes = b"") -> str:
     """What a command that must succeed printed. Raises CommandFailed with its own complaint."""
-    result = transport.run(argv, stdin=stdin)
+    return printed(transport.run(argv, stdin=stdin))
+
+
+def printed(result: Result) -> str:
+    """What a command that must have succeeded printed, as ``output``."""
     if result.rc != 0:
         complaint = (result.err or result.out).strip().splitlines() or ["no message"]
         raise CommandFailed(f"{' '.join(result.argv)}: {complaint[0]} (return code {result.rc})")
@@ -119,14 +175,24 @@ def read_files(
 ) -> Mapping[str, str]:
     """The text of several files in one command; those absent or empty are left out.
 
-    ``prefix`` goes before the command, to read in another namespace. ``grep`` prints each line
-    behind its file's name and a NUL, which neither a path nor a line of text can hold.
+    ``prefix`` goes before the command, to read in another namespace.
     """
-    if not paths:
-        return {}
-    result = transport.run((*prefix, "grep", "-sHZ", "", "--", *paths))
+    return files_read(transport.run((*prefix, *reading(paths)))) if paths else {}
+
+
+def reading(paths: Sequence[str]) -> tuple[str, ...]:
+    """The command that reads files (one at least), for ``files_read``.
+
+    ``grep`` prints each line behind its file's name and a NUL, which neither a path nor a line of
+    text can hold.
+    """
+    return ("grep", "-sHZ", "", "--", *paths)
+
+
+def files_read(result: Result) -> Mapping[str, str]:
+    """The text of each file out of what ``reading`` gave; those absent or empty are left out."""
     if result.rc != 0 and result.err:
-        raise CommandFailed(f"cannot read {paths[0]}: {result.err.strip().splitlines()[0]}")
+        raise CommandFailed(f"cannot read {result.argv[-1]}: {result.err.strip().splitlines()[0]}")
     texts: dict[str, str] = {}
     for line in result.out.split("\n"):
         path, found, text = line.partition("\0")

@@ -102,3 +102,28 @@ def test_a_recording_gives_the_results_of_a_command_in_order_and_keeps_the_last(
 def test_what_was_not_recorded_cannot_be_run() -> None:
     with pytest.raises(CommandFailed, match="not in the recording"):
         RecordedTransport([]).run(["rm", "-rf", "/"])
+
+
+def test_commands_that_travel_together_each_have_their_own_result(local: LocalTransport) -> None:
+    fails = ["sh", "-c", "echo no >&2; exit 3"]
+    results = local.run_all([["echo", "one"], fails, ["no-such-program"], ["echo", "two"]])
+    assert [r.rc for r in results] == [0, 3, NOT_FOUND, 0]
+    assert [r.out for r in results] == ["one\n", "", "", "two\n"]
+    assert results[1].err == "no\n"
+
+
+def test_commands_that_travel_together_have_one_time_limit(local: LocalTransport) -> None:
+    naps = [[sys.executable, "-c", "import signal; signal.pause()"]] * 2
+    with pytest.raises(CommandFailed, match="longer than"):
+        local.run_all(naps, timeout=0.2)
+
+
+def test_a_recording_of_commands_that_travelled_together_replays_as_one_trip(
+    local: LocalTransport,
+) -> None:
+    recording = RecordingTransport(local)
+    commands = [["echo", "one"], ["echo", "two"]]
+    results = recording.run_all(commands)
+    recorded = RecordedTransport(recording.results)
+    assert recorded.run_all(commands) == results
+    assert recording.trips == recorded.trips == 1
