@@ -14,17 +14,40 @@ import pytest
 
 def _lab() -> str | None:
     """Why the lab tier cannot run here, or None."""
-    missing = [name for name in ("ip", "tc", "nsenter", "taskset") if not shutil.which(name)]
-    if missing:
-        return f"programs missing: {', '.join(missing)}"
+    if missing := _missing("ip", "tc", "nsenter", "taskset"):
+        return missing
     if not Path("/dev/net/tun").exists():
         return "no /dev/net/tun"
-    if os.geteuid() != 0:
-        return "needs root"
-    return None
+    return _not_root()
 
 
-TIERS: dict[str, Callable[[], str | None]] = {"lab": _lab}
+def _ssh() -> str | None:
+    """Why the ssh tier cannot run here, or None."""
+    return _missing("sshd", "ssh-keygen", "ssh-agent", "ssh-add") or _not_root()
+
+
+def _kvm() -> str | None:
+    """Why the kvm tier cannot run here, or None."""
+    programs = ("virtlogd", "libvirtd", "virsh", "qemu-system-x86_64", "busybox", "iperf3", "cpio")
+    return _missing(*programs) or _lab()
+
+
+def _missing(*programs: str) -> str | None:
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    missing = [name for name in programs if not shutil.which(name, path=path)]
+    return f"programs missing: {', '.join(missing)}" if missing else None
+
+
+def _not_root() -> str | None:
+    return None if os.geteuid() == 0 else "needs root"
+
+
+TIERS: dict[str, Callable[[], str | None]] = {"lab": _lab, "ssh": _ssh, "kvm": _kvm}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for tier in TIERS:
+        config.addinivalue_line("markers", f"{tier}: a test of this tier, see tests/conftest.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -53,6 +53,10 @@ class Transport(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of the connection, where there is one."""
+        ...
+
 
 class LocalTransport:
     """Runs commands on this machine, in the C locale so that their words can be parsed.
@@ -90,6 +94,9 @@ class LocalTransport:
         end = time.monotonic() + timeout
         return tuple(self.run(argv, timeout=max(0.0, end - time.monotonic())) for argv in commands)
 
+    def close(self) -> None:
+        """Every command stood by itself: there is nothing to let go of."""
+
 
 class RecordingTransport:
     """Passes commands on to another transport and keeps every result, in order.
@@ -117,6 +124,10 @@ class RecordingTransport:
         self.results.extend(results)
         self.trips += 1
         return results
+
+    def close(self) -> None:
+        """Close the inner transport."""
+        self._inner.close()
 
 
 class RecordedTransport:
@@ -148,6 +159,9 @@ class RecordedTransport:
         """Give the next recorded result of each command. See ``Transport.run_all``."""
         self.trips += 1
         return tuple(self._next(tuple(argv)) for argv in commands)
+
+    def close(self) -> None:
+        """A recording holds nothing."""
 
     def _next(self, words: tuple[str, ...]) -> Result:
         self.asked.append(words)

@@ -1,0 +1,85 @@
+"""A real sshd on loopback with keys, configuration and port of its own, for one test module."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+
+
+class Sshd:
+    """A running server: its port, and a home whose ``.ssh`` knows it and can log in."""
+
+    def __init__(self, port: int, home: Path) -> None:
+        self.pid = 0
+        self.port = port
+        self.home = home
+        self.user = getpass.getuser()
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.home / ".ssh" / "known_hosts"
+
+    @property
+    def key(self) -> Path:
+        return self.home / ".ssh" / "id_ed25519"
+
+    def sessions(self) -> list[int]:
+        """The pids of the processes that serve a connection each."""
+        return [
+            int(p) for p in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        ]
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Sshd]:
+    """Start a server; it ends with the block."""
+    home = folder / "home"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    server = Sshd(_free_port(), home)
+    for key in (folder / "host_key", server.key):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    host_key = (folder / "host_key.pub").read_text()
+    server.known_hosts.write_text(f"[127.0.0.1]:{server.port} {host_key}")
+    (folder / "authorized_keys").write_text(server.key.with_suffix(".pub").read_text())
+    config = folder / "sshd_config"
+    config.write_text(
+        f"Port {server.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\n"
+        f"AuthorizedKeysFile {folder}/authorized_keys\nPidFile none\nUsePAM no\n"
+        "StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+        "PermitRootLogin prohibit-password\nMaxStartups 100\n"
+    )
+    Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it, whatever the configuration says
+    with (folder / "sshd.log").open("wb") as log:
+        daemon = subprocess.Popen([SSHD or "", "-D", "-e", "-f", config], stderr=log)
+    server.pid = daemon.pid
+    try:
+        _wait(server.port)
+        yield server
+    finally:
+        daemon.terminate()
+        daemon.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def _wait(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
