@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -22,17 +21,16 @@ from envs.host import (
     from_json,
     to_json,
 )
-from envs.hosts import bridge, iproute, linux
-from envs.hosts.bridge import NETFILTER, PRIORITY, BridgeState
-from envs.hosts.change import Change, commands
-from envs.hosts.iproute import Link
+from envs.hosts import bridge, linux
+from envs.hosts.bridge import BridgeState
+from envs.hosts.change import Change, Command, commands
 from envs.hosts.lab import record
 from envs.hosts.lab.config import BRIDGE, DRIVER, UPLINK, plan
 from envs.hosts.lab.counters import count, sample
 from envs.hosts.lab.duties import Duties, Duty
 from envs.hosts.lab.record import Lab
-from envs.hosts.lab.state import Context, LabState, changes, settings, wanted
-from envs.hosts.transport import LocalTransport, Transport, output, read_files
+from envs.hosts.lab.state import Context, LabState, changes, restoring, settings, wanted
+from envs.hosts.transport import LocalTransport, Transport, files_read, output, read_files, reading
 
 TX_QUEUE = (1, 4096)
 """The TX queue lengths a lab takes, in packets; with offloads a packet holds up to 64 KiB."""
@@ -133,6 +131,14 @@ class LabHost:
         self._force(now, then)
         self._verify(then)
 
+    def restoring(self, snapshot: bytes) -> tuple[Command, ...]:
+        """The commands that put everything back as a snapshot found it, from whatever state.
+
+        Each is harmless where it fails or its subject is gone, so that a script on the host can
+        run them all without us. Raises InputError for what is no snapshot of a lab.
+        """
+        return restoring(self._context, from_json(snapshot, LabState))
+
     def close(self) -> None:
         """Nothing is held: every command is a connection of its own."""
 
@@ -186,7 +192,8 @@ class LabHost:
         lab, why_not = self._lab, dict[Knob, str]()
         if lab.cgroup is None:
             why_not["weight"] = lab.why_not
-        in_the_way = list(bridge.obstacles(BRIDGE, self._links()))
+        answers = self.transport.run_all(self._bridge_questions())
+        in_the_way = bridge.found(BRIDGE, answers).obstacles
         modes = BRIDGE_MODES
         if lab.direct or in_the_way:
             modes = modes[: 1 if in_the_way else 2]
@@ -211,15 +218,14 @@ class LabHost:
         stats = [f"/proc/{p.pid}/stat" for p in processes.values()]
         reports = {g.backend: self._context.file(f"{g.backend}.json") for g in self._plan.guests}
         weights = context.weight_files
-        texts = read_files(
-            self.transport,
-            [
-                *(*status.values(), *stats, *reports.values(), *weights.values()),
-                *(context.duties_file, context.stock_bridge_file),
-            ],
-        )
+        files = [
+            *(*status.values(), *stats, *reports.values(), *weights.values()),
+            *(context.duties_file, context.stock_bridge_file),
+        ]
+        read, *answers = self.transport.run_all((reading(files), *self._bridge_questions()))
+        texts = files_read(read)
         record.tasks(self._lab, texts)
-        found = self._links()
+        found = bridge.found(BRIDGE, answers)
         kept = texts.get(context.stock_bridge_file)
         orders = from_json(texts[context.duties_file].encode(), Duties)
         serving = {
@@ -229,27 +235,11 @@ class LabHost:
         return LabState(
             affinity={key: linux.affinity(texts[path]) for key, path in status.items()},
             weight={domain: int(texts[path]) for domain, path in weights.items()},
-            tx_queue={guest.vif: found[guest.vif].txqlen for guest in self._plan.guests},
+            tx_queue={guest.vif: found.links[guest.vif].txqlen for guest in self._plan.guests},
             duties=msgspec.structs.replace(orders, relays=serving),
-            bridge=self._bridge(found),
+            bridge=found.state,
             stock_bridge=from_json(kept.encode(), BridgeState) if kept else None,
         )
 
-    def _bridge(self, found: Mapping[str, Link]) -> BridgeState:
-        netfilter = read_files(self.transport, NETFILTER, prefix=self._context.in_driver(()))
-        static = iproute.static_entries(self._driver("bridge", "-j", "fdb", "show", "br", BRIDGE))
-        hooked = iproute.with_ingress(self._driver("tc", "-j", "qdisc", "show"))
-        redirects = [
-            redirect
-            for port in hooked
-            for redirect in iproute.redirects(
-                port, self._driver("tc", "-j", "filter", "show", "dev", port, "ingress"), PRIORITY
-            )
-        ]
-        return bridge.state(BRIDGE, found, netfilter, static, hooked, redirects)
-
-    def _links(self) -> Mapping[str, Link]:
-        return iproute.links(self._driver("ip", "-j", "-d", "link", "show"))
-
-    def _driver(self, *command: str) -> str:
-        return output(self.transport, self._context.in_driver(command))
+    def _bridge_questions(self) -> tuple[Command, ...]:
+        return tuple(self._context.in_driver(words) for words in bridge.questions(BRIDGE))

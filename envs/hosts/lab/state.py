@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from envs.host import BRIDGE_MODES, BridgeMode, Knob, Record, Settings
+from envs.host import BridgeMode, Knob, Record, Settings
 from envs.hosts import bridge
 from envs.hosts.bridge import BridgeState
 from envs.hosts.change import Change, Command
@@ -104,12 +104,8 @@ class Context(Record, frozen=True):
 
 
 def bridge_mode(state: LabState, plan: Plan) -> BridgeMode:
-    """The mode a bridge is in: one of ours only if all of it is as we set it."""
-    if state.stock_bridge is not None:
-        for mode in BRIDGE_MODES[1:]:
-            if bridge.in_mode(mode, state.stock_bridge, plan.plugs) == state.bridge:
-                return mode
-    return "stock"
+    """The mode the bridge is in."""
+    return bridge.mode_of(state.stock_bridge, state.bridge, plan.plugs)
 
 
 def settings(context: Context, state: LabState) -> Settings:
@@ -163,6 +159,23 @@ def changes(context: Context, before: LabState, after: LabState) -> tuple[Change
         *_bridge(context, before, after),
     )
     return (*rest, *orders) if after.duties.polling else (*orders, *rest)
+
+
+def restoring(context: Context, then: LabState) -> tuple[Command, ...]:
+    """The commands that put a lab back as it was ``then``, whatever state it is in by now.
+
+    Each is harmless where it fails, and where it has been run before.
+    """
+    kept = then.stock_bridge
+    path = context.stock_bridge_file
+    return (
+        *_orders(context, then.duties),
+        *(context.pin(key, as_list(cores)) for key, cores in then.affinity.items()),
+        *(context.weigh(domain, str(weight)) for domain, weight in then.weight.items()),
+        *(context.queue(vif, str(length)) for vif, length in then.tx_queue.items()),
+        *map(context.in_driver, bridge.restoring(BRIDGE, then.bridge, context.plan.plugs)),
+        ("rm", "-f", "--", path) if kept is None else replace_file(path, _json(kept)),
+    )
 
 
 def _affinities(context: Context, before: LabState, after: LabState) -> Iterator[Change]:

@@ -86,8 +86,8 @@ def _groups(lab: Lab, names: Plan) -> Lab:
 
 def _why_no_redirect(names: Plan) -> str:
     """Try every redirect once, while nothing flows; the reason if this kernel has none."""
-    none = bridge.BridgeState(options={}, netfilter={}, ports={})
-    every = bridge.direct(none, names.plugs)
+    none = bridge.BridgeState()
+    every = bridge.in_mode("direct", none, names.plugs)
     there, back = bridge.commands(BRIDGE, none, every), bridge.commands(BRIDGE, every, none)
     transport = LocalTransport()
     try:

@@ -254,6 +254,19 @@ def test_undo_of_the_changes_takes_them_back(host: LabHost, stock: Settings) -> 
     _until(lambda: host.snapshot() == before)
 
 
+@pytest.mark.parametrize("mode", ["lean", "direct"])
+def test_what_restores_needs_to_know_nothing_of_the_state_it_finds(
+    host: LabHost, stock: Settings, mode: BridgeMode
+) -> None:
+    before = host.snapshot()
+    commands = host.restoring(before)
+    host.apply(replace(_side_core(stock), bridge=mode, tx_queue={"vif1": 8, "vif2": 3000}))
+    for _ in range(2):  # also where it has been run before
+        for command in commands:
+            subprocess.run(command, capture_output=True, check=False)
+        _until(lambda: host.snapshot() == before)
+
+
 def test_the_relay_pays_for_the_receive_stack_and_the_guest_does_not(
     lab: Lab, host: LabHost
 ) -> None:
