@@ -1,0 +1,53 @@
+"""The bridge: where a packet goes, and whether there is room for it.
+
+Its modes differ only in the work that a packet takes.
+"""
+
+from envs.host import BridgeMode
+from envs.reference.machine import Machine, Port
+from envs.reference.nic import Nic
+from envs.reference.packets import Packet
+from envs.reference.processor import Vcpu
+from envs.scenario import Costs
+
+
+def work(costs: Costs, mode: BridgeMode) -> float:
+    """What the bridge does for a packet."""
+    if mode == "direct":
+        return costs.bridge_redirect
+    hooks = costs.bridge_hooks + costs.bridge_snoop if mode == "stock" else 0.0
+    return costs.bridge_lookup + hooks
+
+
+class Bridge:
+    """Forwards to the vifs' queues and to the uplink."""
+
+    def __init__(self, machine: Machine, nic: Nic) -> None:
+        self._machine = machine
+        self._nic = nic
+        # 2007's netback takes packets out of the queue for as long as the ring has room.
+        self._through = machine.scenario.driver_domain.kind == "netback-2007"
+
+    @staticmethod
+    def target(packet: Packet) -> int | None:
+        """The vif that a packet goes to, None for the uplink."""
+        return packet.flow.source if packet.is_ack else packet.flow.sink
+
+    def forward(self, packet: Packet, worker: Vcpu) -> None:
+        """Pass a packet on and tell who delivers it, or drop it."""
+        vif = self.target(packet)
+        if vif is None:
+            self._nic.leave(packet)
+            return
+        port = self._machine.ports[vif]
+        if self.room(port) > 0:
+            port.queue.push(packet)
+            self._machine.notify(worker, port.deliverer)
+        else:
+            port.inward.drops += 1
+            packet.flow.lose(packet)
+
+    def room(self, port: Port) -> int:
+        """Packets that the queue towards a guest still takes."""
+        free = port.queue.limit - len(port.queue)
+        return free + (port.rx_ring.free if self._through else 0)
