@@ -70,6 +70,18 @@ class Decision:
         """The share of the parts that are still to be chosen, 1 at the start, 0 at the end."""
         return 1.0 - self.position / max(1, len(self.menu.parts))
 
+    def toward(self, target: Settings) -> int:
+        """The index of the value that ``target`` has in the part in question.
+
+        It is 0, which keeps the part as it is, where that value is not offered. Raises ValueError
+        when there is no choice left.
+        """
+        if self.choice is None:
+            raise ValueError("the decision is complete: there is no choice left to take")
+        kind, subject = self.choice.kind, self.choice.subject
+        values = enumerate(self.choice.values)
+        return next((i for i, v in values if self.menu.has(kind, subject, v, target)), 0)
+
     def take(self, index: int) -> "Decision":
         """Give the part in question the value at ``index``; one that is not offered keeps it.
 

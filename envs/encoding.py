@@ -14,8 +14,8 @@ shares and overlaps, so neither their number nor their order matters: a core tha
 id, or a guest its place in the list, gives the same rows.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from envs.decision import Choice, Decision
 from envs.features import (
     guards_row,
     host_row,
-    level,
     log2,
     longest,
     packet_size,
@@ -35,7 +34,7 @@ from envs.features import (
 from envs.history import History, Trial
 from envs.host import BRIDGE_MODES, Guest, HostSpec, Sample, Settings
 from envs.layout import BOUND, CANDIDATE, CANDIDATES, TRIAL, Observation, empty
-from envs.menu import KINDS, Value
+from envs.menu import KINDS
 from envs.overlap import Overlap, Placed
 from envs.reward import guest_bandwidth
 
@@ -112,7 +111,7 @@ class Encoder:
             *facts.subjects[choice.subject],
         ]
         rows = np.zeros((count, CANDIDATE))
-        rows[:, :_OWN] = self._own(facts, choice, settings)
+        rows[:, :_OWN] = self._own(facts, decision, choice)
         if choice.knob in ("side_cores", "placement"):
             rows[:, _OWN:] = self._core_sets(facts, choice, settings, placed)
         observation["state"][:] = _bounded(np.array(state))
@@ -120,24 +119,26 @@ class Encoder:
         observation["mask"][:count] = 1.0
         return observation
 
-    def _own(self, facts: Facts, choice: Choice, settings: Settings) -> Row:
+    def _own(self, facts: Facts, decision: Decision, choice: Choice) -> Row:
         """The features of the values themselves."""
-        same = _same_part(self.spec, self.baseline, choice)
+        has = partial(decision.menu.has, choice.kind, choice.subject)
         best, last = facts.history.best, facts.history.trials[-1:]
         rows = np.zeros((len(choice.values), _OWN))
         rows[0, 0] = 1.0
         rows[:, 1] = [value.baseline for value in choice.values]
         if best:
-            rows[:, 2] = [same(value, best.settings) for value in choice.values]
+            rows[:, 2] = [has(value, best.settings) for value in choice.values]
         for trial in last:
-            rows[:, 3] = [same(value, trial.settings) for value in choice.values]
+            rows[:, 3] = [has(value, trial.settings) for value in choice.values]
         match choice.kind:
             case "side_cores":
                 rows[:, 4] = [value.polling for value in choice.values]
             case "driver_weight" | "guest_weight":
                 rows[:, 5] = [log2(value.number, 3) for value in choice.values]
             case "tx_queue":
-                rows[:, 6:10] = [self._queue(v.number, settings, facts) for v in choice.values]
+                rows[:, 6:10] = [
+                    self._queue(v.number, decision.settings, facts) for v in choice.values
+                ]
             case "bridge":
                 modes = [[v.mode == mode for mode in BRIDGE_MODES] for v in choice.values]
                 rows[:, 10:_OWN] = modes
@@ -241,25 +242,6 @@ def _traffic(spec: HostSpec, guests: list[Guest], sample: Sample) -> list[float]
         log2(1 + sum(len(guest.vcpus) for guest in guests), 5),
         log2(1 + len(vifs), 5),
     ]
-
-
-def _same_part(
-    spec: HostSpec, baseline: Settings, choice: Choice
-) -> Callable[[Value, Settings], bool]:
-    """Whether a setting has the value in the part that ``choice`` is about."""
-    match choice.kind:
-        case "side_cores":
-            return lambda v, s: (v.cores, v.polling) == (s.side_cores, s.polling)
-        case "backend" | "io_vcpu" | "cpu_vcpu":
-            return lambda v, s: v.cores == s.placement[choice.subject]
-        case "driver_weight" | "guest_weight":
-            io = [guest.name for guest in spec.guests if guest.role == "io"]
-            holders = [choice.subject] if choice.subject else io
-            return lambda v, s: v.number == round(level(baseline, s, holders))
-        case "tx_queue":
-            return lambda v, s: v.number == longest(s)
-        case "bridge":
-            return lambda v, s: v.mode == s.bridge
 
 
 def _bounded(rows: Row) -> Row:

@@ -1,6 +1,6 @@
 """The values that each part of a setting may be given, when the rest of it is as it is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, get_args
 
 import msgspec
@@ -99,6 +99,22 @@ class Menu:
             case "bridge":
                 return msgspec.structs.replace(now, bridge=value.mode)
 
+    def has(self, kind: Kind, subject: str, value: Value, settings: Settings) -> bool:
+        """Whether ``settings`` gives a part this value."""
+        match kind:
+            case "side_cores":
+                return (value.cores, value.polling) == (settings.side_cores, settings.polling)
+            case "backend" | "io_vcpu" | "cpu_vcpu":
+                return value.cores == settings.placement[subject]
+            case "driver_weight" | "guest_weight":
+                holders = self._holders(kind)
+                given = self._given(holders, value.number)
+                return self._level(holders, given) == self._level(holders, settings.weight)
+            case "tx_queue":
+                return self._lengths(value) == dict(settings.tx_queue)
+            case "bridge":
+                return value.mode == settings.bridge
+
     def _side_cores(self, now: Settings) -> list[Value]:
         limits, base = self.spec.limits, self.baseline
         most = min(limits.side_cores, len(self.spec.cores) - 1)
@@ -190,6 +206,11 @@ class Menu:
     def _holders(self, kind: Kind) -> list[str]:
         return [self.spec.driver_domain] if kind == "driver_weight" else self._io_weights
 
+    def _level(self, domains: list[str], weight: Mapping[str, int]) -> int:
+        """The boost of ``domains``, whose weights are raised together, at least 1."""
+        first = domains[0]
+        return max(1, round(weight[first] / max(1, self.baseline.weight[first])))
+
     def _given(self, domains: list[str], level: int) -> dict[str, int]:
         low, high = self.spec.limits.weight
         base = self.baseline.weight
@@ -199,8 +220,7 @@ class Menu:
 
     def _weights(self, domains: list[str], now: Settings) -> list[Value]:
         kept = {domain: now.weight[domain] for domain in domains}
-        first = domains[0]
-        level = max(1, round(kept[first] / max(1, self.baseline.weight[first])))
+        level = self._level(domains, now.weight)
         offered = {
             tuple(kept.values()): Value(number=level, baseline=kept == self._given(domains, 1))
         }

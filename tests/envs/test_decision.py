@@ -1,5 +1,6 @@
 """A decision offers only what is legal, in a fixed order, and the first value keeps."""
 
+import msgspec
 import pytest
 from hosts_strategy import hosts
 from hypothesis import given
@@ -245,3 +246,22 @@ def test_a_host_of_many_cores_is_offered_a_spread_of_them() -> None:
     singles = [v.cores[0] for v in decision.choice.values if len(v.cores) == 1]
     assert len(decision.choice.values) == MAX_VALUES
     assert len({core // 8 for core in singles}) == 8
+
+
+@given(st.data(), hosts())
+def test_a_setting_that_a_decision_made_is_made_again_by_going_toward_it(
+    data: st.DataObject, some: tuple[HostSpec, Settings]
+) -> None:
+    spec, baseline = some
+    made = again = Decision.start(spec, baseline, baseline)
+    while made.choice:
+        made = made.take(data.draw(st.integers(0, len(made.choice.values) - 1)))
+    while again.choice:
+        again = again.take(again.toward(made.settings))
+    assert again.settings == made.settings
+
+
+def test_going_toward_what_is_not_offered_keeps_the_part() -> None:
+    odd = msgspec.structs.replace(found(), tx_queue={"v0": 777, "v1": 777})
+    decision = at(Decision.start(host(), found(), found()), "tx_queue")
+    assert decision.toward(odd) == 0
