@@ -1,0 +1,244 @@
+"""A Xen host's state as one value, what a setting makes of it, and the commands in between.
+
+A backend is a VCPU of dom0: that is what Xen schedules and what can be placed. netback's threads
+and interrupts (its *feeds*) run on these VCPUs as dom0's kernel likes. As soon as the VCPUs are
+placed differently from how they were found, each feed is pinned to one VCPU, so that placing the
+VCPU places the packets' way; with the VCPUs back where they were found, the feeds are, too. The
+feeds go to the VCPUs in turn, queue by queue, which is what ``Backend.vifs`` tells.
+
+What was found is kept in a file on the host while it is changed. Everything is known by its
+domain's UUID: a guest that was rebooted or migrated has another number and other interfaces, but
+is still the same guest.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from envs.errors import HostError, InputError
+from envs.host import BridgeMode, Record, Settings, from_json
+from envs.hosts import bridge
+from envs.hosts.bridge import BridgeState, Plug
+from envs.hosts.xen import xl
+from envs.hosts.xen.reading import Present
+from envs.hosts.xen.site import Site
+from envs.hosts.xen.xl import Vcpu
+
+V = TypeVar("V")
+
+NO_WEIGHT = 256
+"""What stands for a weight where the scheduler has none: Xen's default where it has."""
+
+
+class Found(Record, frozen=True):
+    """The values that a setting changes.
+
+    ``affinity`` is the hard affinity of each VCPU, offline ones included, by UUID and number;
+    ``weight`` is by UUID, ``feeds`` and ``tx_queue`` by the keys of ``Present``. ``ports`` tells
+    what interface each vif was then, for that is how ``bridge`` names it.
+    """
+
+    affinity: Mapping[str, str]
+    weight: Mapping[str, int]
+    feeds: Mapping[str, str]
+    tx_queue: Mapping[str, int]
+    ports: Mapping[str, str]
+    bridge: BridgeState | None
+
+
+class Kept(Record, frozen=True):
+    """What is on file while the host is changed: the values as found, and what is reserved."""
+
+    found: Found
+    side_cores: tuple[int, ...] = ()
+
+
+class XenState(Record, frozen=True):
+    """Everything that ``apply`` may touch: the values as they are, and what is on file."""
+
+    now: Found
+    kept: Kept | None = None
+
+    @property
+    def found(self) -> Found:
+        """The values as they were found before any change of ours."""
+        return self.kept.found if self.kept else self.now
+
+    @property
+    def side_cores(self) -> tuple[int, ...]:
+        """The cores that were reserved."""
+        return self.kept.side_cores if self.kept else ()
+
+
+def state_of(present: Present) -> XenState:
+    """The state of a host. What is on file is told in terms of what is there now."""
+    now = Found(
+        affinity={vcpu_key(present, vcpu): vcpu.hard for vcpu in present.vcpus},
+        weight={present.uuids[domid]: weight for domid, weight in present.weights.items()},
+        feeds={key: feed.cores for key, feed in present.feeds.items()},
+        tx_queue=present.lengths,
+        ports={key: vif.name for key, vif in present.vifs.items()},
+        bridge=present.bridge.state if present.bridge else None,
+    )
+    if not present.kept:
+        return XenState(now=now)
+    try:
+        kept = from_json(present.kept.encode(), Kept)
+    except InputError as error:
+        raise HostError(f"what was kept of the state as found cannot be read: {error}") from error
+    return remembered(XenState(now=now, kept=kept), now)
+
+
+def vcpu_key(present: Present, vcpu: Vcpu) -> str:
+    """The key of a VCPU that outlives a reboot."""
+    return f"{present.uuids[vcpu.domid]}/{vcpu.index}"
+
+
+def vcpu_names(present: Present) -> Mapping[str, str]:
+    """The key of each VCPU that is online by its name in a setting, dom0's first."""
+    return {
+        f"{present.names[domain.uuid]}/{vcpu.index}": vcpu_key(present, vcpu)
+        for domain in sorted(present.domains, key=lambda domain: domain.domid)
+        for vcpu in present.vcpus
+        if vcpu.domid == domain.domid and vcpu.online
+    }
+
+
+def vif_names(present: Present) -> Mapping[str, str]:
+    """The key of each vif by its name in a setting, which outlives a reboot as well."""
+    named = {}
+    for key in present.vifs:
+        uuid, _, device = key.rpartition("/")
+        named[f"{present.names[uuid]}/{device}"] = key
+    return named
+
+
+def backends(present: Present) -> Mapping[str, int]:
+    """The names of dom0's VCPUs that are online, and the number dom0's kernel has for each."""
+    (dom0,) = (domain for domain in present.domains if domain.domid == xl.DOM0)
+    ours = (vcpu for vcpu in present.vcpus if vcpu.domid == xl.DOM0 and vcpu.online)
+    return {f"{present.names[dom0.uuid]}/{vcpu.index}": vcpu.index for vcpu in ours}
+
+
+def plugs(present: Present) -> tuple[Plug, ...]:
+    """The ports of the bridge whose address is known: the guests'."""
+    on = present.bridge.state.ports if present.bridge else {}
+    return tuple(
+        Plug(port=vif.name, mac=vif.mac)
+        for vif in present.vifs.values()
+        if vif.mac and vif.name in on
+    )
+
+
+def settings(site: Site, present: Present, state: XenState) -> Settings:
+    """The five knobs in a state.
+
+    A side-core that a guest may run on (someone moved it there, or it is new) is not reserved
+    any more.
+    """
+    placement = {
+        name: site.placed(state.now.affinity[key]) for name, key in vcpu_names(present).items()
+    }
+    own = backends(present)
+    trespassed = {core for name, cores in placement.items() if name not in own for core in cores}
+    return Settings(
+        placement=placement,
+        weight={n: state.now.weight.get(uuid, NO_WEIGHT) for uuid, n in present.names.items()},
+        tx_queue={name: state.now.tx_queue[key] for name, key in vif_names(present).items()},
+        bridge=bridge_mode(present, state),
+        side_cores=tuple(core for core in state.side_cores if core not in trespassed),
+    )
+
+
+def bridge_mode(present: Present, state: XenState) -> BridgeMode:
+    """The mode that the bridge is in."""
+    if state.kept is None or state.now.bridge is None:
+        return "stock"
+    return bridge.mode_of(state.found.bridge, state.now.bridge, plugs(present))
+
+
+def wanted(site: Site, present: Present, state: XenState, target: Settings) -> XenState:
+    """The state that a setting means, from the state that is."""
+    found, names = state.found, vcpu_names(present)
+    affinity = dict(state.now.affinity)
+    for key in set(affinity) - set(names.values()):  # offline: when they come, not to a side-core
+        affinity[key] = _without(site, found.affinity[key], target.side_cores)
+    for name, key in names.items():
+        cores = target.placement[name]
+        if site.placed(found.affinity[key]) == tuple(sorted(cores)):
+            affinity[key] = found.affinity[key]
+        else:
+            affinity[key] = xl.as_affinity(cores, site.pool.cores)
+    own = backends(present)
+    moved = any(affinity[names[name]] != found.affinity[names[name]] for name in own)
+    there = found.bridge
+    values = Found(
+        affinity=affinity,
+        weight={uuid: target.weight[present.names[uuid]] for uuid in state.now.weight},
+        feeds=_dealt(present, tuple(own.values())) if moved else found.feeds,
+        tx_queue={key: target.tx_queue[name] for name, key in vif_names(present).items()},
+        ports=state.now.ports,
+        bridge=there and bridge.in_mode(target.bridge, there, plugs(present)),
+    )
+    if not moved and target.bridge == "stock" and not target.side_cores:
+        return XenState(now=values)
+    return XenState(now=values, kept=Kept(found=found, side_cores=target.side_cores))
+
+
+def remembered(then: XenState, now: Found) -> XenState:
+    """A state of then in terms of what there is now."""
+    kept = then.kept and msgspec.structs.replace(then.kept, found=carried(then.kept.found, now))
+    return XenState(now=carried(then.now, now), kept=kept)
+
+
+def carried(then: Found, now: Found) -> Found:
+    """The values as found ``then``, of what there is ``now``; what is new stays as it is.
+
+    A guest that was rebooted or migrated meanwhile gets back what it had, by other interfaces.
+    """
+    return Found(
+        affinity=_over(now.affinity, then.affinity),
+        weight=_over(now.weight, then.weight),
+        feeds=_over(now.feeds, then.feeds),
+        tx_queue=_over(now.tx_queue, then.tx_queue),
+        ports=now.ports,
+        bridge=now.bridge and then.bridge and _carried_bridge(then, then.bridge, now, now.bridge),
+    )
+
+
+def _carried_bridge(then: Found, old: BridgeState, now: Found, present: BridgeState) -> BridgeState:
+    """The bridge as it was, its ports by the names they have now."""
+    renamed = {name: now.ports.get(key, "") for key, name in then.ports.items()}
+
+    def port(name: str) -> str:
+        name = renamed.get(name, name)
+        return name if name in present.ports else ""
+
+    flags = {port(name): value for name, value in old.ports.items() if port(name)}
+    return msgspec.structs.replace(
+        old,
+        ports=dict(sorted({**present.ports, **flags}.items())),
+        static=tuple(sorted((mac, port(name)) for mac, name in old.static if port(name))),
+        ingress=tuple(sorted(port(name) for name in old.ingress if port(name))),
+        redirects=tuple(r for r in old.redirects if {r.port, r.to} <= set(present.ports)),
+    )
+
+
+def _without(site: Site, affinity: str, side_cores: tuple[int, ...]) -> str:
+    """A hard affinity less the side-cores; all other cores where none is left."""
+    cores = site.placed(affinity)
+    left = set(cores) - set(side_cores)
+    if len(left) == len(cores):
+        return affinity
+    return xl.as_affinity(left or set(site.pool.cores) - set(side_cores), site.pool.cores)
+
+
+def _dealt(present: Present, numbers: tuple[int, ...]) -> Mapping[str, str]:
+    """Every feed on the VCPU whose turn it is."""
+    return {key: str(numbers[turn % len(numbers)]) for key, turn in present.turn.items()}
+
+
+def _over(now: Mapping[str, V], then: Mapping[str, V]) -> Mapping[str, V]:
+    """What is there now, with the values of then where there are any."""
+    return {key: then.get(key, value) for key, value in now.items()}

@@ -1,0 +1,168 @@
+"""The commands from one state of a Xen host to another, and those that put one back blindly.
+
+``xl`` is told domains by their numbers, never by their names: a name may be a number as well.
+"""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import msgspec
+
+from envs.host import Knob
+from envs.hosts import bridge
+from envs.hosts.change import Change, Command
+from envs.hosts.linux import as_list
+from envs.hosts.transport import replace_file
+from envs.hosts.xen import dom0, xl
+from envs.hosts.xen.reading import Present
+from envs.hosts.xen.site import Site
+from envs.hosts.xen.state import Found, Kept, XenState, bridge_mode, plugs, vcpu_key
+
+_KEEP_SOFT = "-"
+"""What ``xl vcpu-pin`` takes to leave an affinity as it is."""
+
+_ON_DOMAIN = """
+uuid=$1 sched=$2 weight=$3
+shift 3
+domid=$(xl list -v | awk -v uuid="$uuid" '$(NF - 2) == uuid { print $(NF - 7) }')
+case $domid in "" | *[!0-9]*) exit 0 ;; esac
+[ -z "$weight" ] || xl "$sched" -d "$domid" -w "$weight"
+while [ $# -gt 1 ]; do
+  xl vcpu-pin "$domid" "$1" "$2" -
+  shift 2
+done
+"""
+"""Sets weight and hard affinities of the domain with a UUID, whatever its number is by now."""
+
+
+def changes(site: Site, present: Present, before: XenState, after: XenState) -> tuple[Change, ...]:
+    """What differs, in the order it is to be changed.
+
+    The state as found is on file for as long as anything of it is another. Guests leave a core
+    before dom0's VCPUs come, and these before their feeds.
+    """
+    filed = tuple(_filed(site, before, after))
+    values = (
+        *_affinities(present, before.now, after.now),
+        *_feeds(present, before.now, after.now),
+        *_weights(site, present, before.now, after.now),
+        *_queues(present, before.now, after.now),
+        *_bridge(site, present, before, after),
+    )
+    return (*filed, *values) if after.kept else (*values, *filed)
+
+
+def restoring(site: Site, present: Present, then: XenState) -> tuple[Command, ...]:
+    """The commands that put a host back as it was ``then``, whatever state it is in by now.
+
+    Each is harmless where its subject is gone, and where it has been run before.
+    """
+    domains = (_on_domain(site, uuid, then.now) for uuid in present.domids)
+    stock = then.now.bridge
+    return (
+        *domains,
+        *(dom0.pin(f, then.now.feeds[k]) for k, f in present.feeds.items() if k in then.now.feeds),
+        *(_queue(then.now.ports[key], n) for key, n in then.now.tx_queue.items()),
+        *(bridge.restoring(site.bridge, stock, plugs(present)) if stock else ()),
+        *_file(site, then.kept),
+    )
+
+
+def _on_domain(site: Site, uuid: str, then: Found) -> Command:
+    pins = [
+        word
+        for key, cores in then.affinity.items()
+        if key.startswith(f"{uuid}/")
+        for word in (key.rpartition("/")[2], cores)
+    ]
+    sched = xl.SCHEDULERS.get(site.pool.scheduler, "")
+    weight = str(then.weight.get(uuid, ""))
+    return ("sh", "-c", _ON_DOMAIN, "sh", uuid, sched, weight, *pins)
+
+
+def _filed(site: Site, before: XenState, after: XenState) -> Iterator[Change]:
+    if before.kept != after.kept:
+        yield Change(
+            knob="side_cores" if before.side_cores != after.side_cores else "placement",
+            subject="side-cores and the state as found",
+            before=_told(before.kept),
+            after=_told(after.kept),
+            do=_file(site, after.kept),
+            undo=_file(site, before.kept),
+        )
+
+
+def _told(kept: Kept | None) -> str:
+    if kept is None:
+        return "not kept"
+    return f"kept; reserved {as_list(kept.side_cores) or 'none'}"
+
+
+def _file(site: Site, kept: Kept | None) -> tuple[Command, ...]:
+    if kept is None:
+        return (("rm", "-f", "--", site.kept_file),)
+    folder = str(PurePosixPath(site.kept_file).parent)
+    text = msgspec.json.encode(kept, order="deterministic").decode()
+    return (
+        ("mkdir", "-p", "-m", "0700", "--", folder),
+        replace_file(site.kept_file, text),
+    )
+
+
+def _affinities(present: Present, before: Found, after: Found) -> Iterator[Change]:
+    """The guests' VCPUs, then dom0's."""
+    for vcpu in sorted(present.vcpus, key=lambda vcpu: vcpu.domid == xl.DOM0):
+        key = vcpu_key(present, vcpu)
+        subject = f"{present.names[present.uuids[vcpu.domid]]}/{vcpu.index}"
+        old, new = before.affinity[key], after.affinity[key]
+        pin = ("xl", "vcpu-pin", str(vcpu.domid), str(vcpu.index))
+        do, undo = ((*pin, cores, _KEEP_SOFT) for cores in (new, old))
+        yield from _change("placement", subject, (old, undo), (new, do))
+
+
+def _feeds(present: Present, before: Found, after: Found) -> Iterator[Change]:
+    for key, feed in present.feeds.items():
+        old, new = before.feeds[key], after.feeds[key]
+        pins = dom0.pin(feed, old), dom0.pin(feed, new)
+        yield from _change("placement", feed.name, (old, pins[0]), (new, pins[1]))
+
+
+def _weights(site: Site, present: Present, before: Found, after: Found) -> Iterator[Change]:
+    for uuid, domid in present.domids.items():
+        if uuid in before.weight:
+            old, new = str(before.weight[uuid]), str(after.weight[uuid])
+            command = ("xl", xl.SCHEDULERS[site.pool.scheduler], "-d", str(domid), "-w")
+            do, undo = (*command, new), (*command, old)
+            yield from _change("weight", present.names[uuid], (old, undo), (new, do))
+
+
+def _queues(present: Present, before: Found, after: Found) -> Iterator[Change]:
+    for key, vif in present.vifs.items():
+        old, new = before.tx_queue[key], after.tx_queue[key]
+        do, undo = _queue(vif.name, new), _queue(vif.name, old)
+        yield from _change("tx_queue", vif.name, (str(old), undo), (str(new), do))
+
+
+def _queue(interface: str, length: int) -> Command:
+    return ("ip", "link", "set", "dev", interface, "txqueuelen", str(length))
+
+
+def _bridge(site: Site, present: Present, before: XenState, after: XenState) -> Iterator[Change]:
+    old, new = before.now.bridge, after.now.bridge
+    if old != new and old is not None and new is not None:
+        yield Change(
+            knob="bridge",
+            subject=site.bridge,
+            before=bridge_mode(present, before),
+            after=bridge_mode(present, after),
+            do=bridge.commands(site.bridge, old, new),
+            undo=bridge.commands(site.bridge, new, old),
+        )
+
+
+def _change(
+    knob: Knob, subject: str, before: tuple[str, Command], after: tuple[str, Command]
+) -> Iterator[Change]:
+    (old, undo), (new, do) = before, after
+    if old != new:
+        yield Change(knob=knob, subject=subject, before=old, after=new, do=(do,), undo=(undo,))
