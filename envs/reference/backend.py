@@ -43,15 +43,17 @@ class FromNic:
         machine, costs, ring = self._machine, self._machine.costs, self._ring
         share = machine.vary()
         handled = size = 0
+        told: dict[Vcpu | None, None] = {}
         while len(ring) and handled < machine.scenario.driver_domain.batch:
             packet = ring.head
             handled, size = handled + 1, size + packet.size
             if handled > 1 and size > LARGE_BATCH:
-                return
+                break
             cost = packet.frames * costs.nic_packet + machine.bridge_cost
             cost += me.core.read(packet.frames * costs.header_bytes, packet.place)
             yield from me.run(share * cost)
-            self._bridge.forward(ring.pop(), me)
+            told[self._bridge.forward(ring.pop(), me)] = None
+        self._machine.notify_all(me, told)
         if not len(ring):
             ring.interrupted = False
 
@@ -126,6 +128,7 @@ class Collect:
         share = machine.vary()
         batches = [(p, p.tx_ring.batch(machine.scenario.driver_domain.batch)) for p in self._ports]
         yield from me.run(share * machine.costs.backend_batch)
+        told: dict[Vcpu | None, None] = {}
         for port, packets in batches:
             guest_may_wait = 2 * port.tx_ring.slots > port.tx_ring.limit
             for packet in packets:
@@ -134,9 +137,10 @@ class Collect:
                 port.outward.add(packet.size)
                 if machine.scenario.driver_domain.copies_transmit:
                     packet.place = me.core.caches.here()
-                self._bridge.forward(packet, me)
+                told[self._bridge.forward(packet, me)] = None
             if packets and guest_may_wait:
                 machine.notify(me, port.guest)
+        machine.notify_all(me, told)
 
     def _cost(self, packet: Packet, core: Core) -> float:
         """Mapping or copying, the bridge, and the NIC's driver."""

@@ -33,19 +33,26 @@ class Bridge:
         """The vif that a packet goes to, None for the uplink."""
         return packet.flow.source if packet.is_ack else packet.flow.sink
 
-    def forward(self, packet: Packet, worker: Vcpu) -> None:
-        """Pass a packet on and tell who delivers it, or drop it."""
+    def forward(self, packet: Packet, worker: Vcpu) -> Vcpu | None:
+        """Pass a packet on, or drop it; gives who is still to be signalled that it came.
+
+        A backend on another core is signalled at once. One on the worker's own could not run
+        before the worker is done with its batch, as that is interrupt work; it is signalled then.
+        """
         vif = self.target(packet)
         if vif is None:
             self._nic.leave(packet)
-            return
+            return None
         port = self._machine.ports[vif]
-        if self.room(port) > 0:
-            port.queue.push(packet)
-            self._machine.notify(worker, port.deliverer)
-        else:
+        if self.room(port) <= 0:
             port.inward.drops += 1
             packet.flow.lose(packet)
+            return None
+        port.queue.push(packet)
+        if port.deliverer.core is worker.core:
+            return port.deliverer
+        self._machine.notify(worker, port.deliverer)
+        return None
 
     def room(self, port: Port) -> int:
         """Packets that the queue towards a guest still takes."""

@@ -1,6 +1,6 @@
 """What the parts of a host share: its clock, its costs, its scheduler and its ports."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -96,3 +96,9 @@ class Machine:
             receiver.debt += costs.notify_receive
         elif receiver in self.always_signalled:
             sender.debt += costs.notify_send
+
+    def notify_all(self, sender: Vcpu, receivers: Iterable[Vcpu | None]) -> None:
+        """Signal those that there are."""
+        for receiver in receivers:
+            if receiver is not None:
+                self.notify(sender, receiver)
