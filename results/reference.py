@@ -45,7 +45,7 @@ def main() -> None:
     effort = Effort(seconds=options.seconds)
     known = _read(options.out, effort)
     todo = list(agreement.cases(TEST_SEEDS[: options.scenarios], options.settings))
-    pairs: Mapping[str, Pair] = {}
+    pairs: dict[str, Pair] = {}
     for at, case in enumerate(todo, 1):
         key = f"{case.key}/{_code():08x}"
         old = known.get(key)

@@ -148,23 +148,24 @@ class Vcpu:
         """Use a core for ``work`` ns of undisturbed time, and for what is owed.
 
         Returns when it is done, however often the VCPU was taken off its core meanwhile. Each time
-        that it comes back it pays for the switch.
+        that it comes back there is the overhead of the switch; its misses come as it goes along, so
+        that it gets something done in however short a time.
         """
         left, scaled = work, False
         while True:
-            begun = float("inf")
+            begun, overhead = float("inf"), 0.0
             try:
                 if self.state is not State.RUNNING:
                     yield self.granted
-                    left += self.overhead
+                    overhead = self.overhead
                 if not scaled:
-                    left += work / self.core.speed - work
-                    scaled = True
+                    left, scaled = work / self.core.speed, True
                 left += self.debt
                 self.debt = 0.0
                 begun = max(self._env.now, self.core.since)
-                yield self._env.timeout(max(0.0, begun - self._env.now + left))
+                yield self._env.timeout(max(0.0, begun - self._env.now + overhead + left))
             except Interrupt:
-                left -= max(0.0, self._env.now - begun)
+                ran = max(0.0, self._env.now - begun)
+                left *= 1.0 - ran / (overhead + left) if ran > 0.0 else 1.0
             else:
                 return
