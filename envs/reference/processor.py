@@ -13,6 +13,9 @@ from envs.scenario import Costs
 SMT_SHARE = 0.62
 """Speed of a thread beside a busy sibling (estimate)."""
 
+DONE = 1.0
+"""Nanoseconds of work that are as good as none."""
+
 Steps = Generator[Event, Any, None]
 """What a process consists of: the events that it waits for."""
 
@@ -151,21 +154,22 @@ class Vcpu:
         that it comes back there is the overhead of the switch; its misses come as it goes along, so
         that it gets something done in however short a time.
         """
-        left, scaled = work, False
+        left, begun = work, float("inf")
         while True:
-            begun, overhead = float("inf"), 0.0
             try:
                 if self.state is not State.RUNNING:
                     yield self.granted
-                    overhead = self.overhead
-                if not scaled:
-                    left, scaled = work / self.core.speed, True
+                if begun == float("inf"):
+                    left = work / self.core.speed
+                elif left < DONE:
+                    return
                 left += self.debt
                 self.debt = 0.0
                 begun = max(self._env.now, self.core.since)
-                yield self._env.timeout(max(0.0, begun - self._env.now + overhead + left))
+                yield self._env.timeout(max(0.0, begun - self._env.now + self.overhead + left))
             except Interrupt:
                 ran = max(0.0, self._env.now - begun)
-                left *= 1.0 - ran / (overhead + left) if ran > 0.0 else 1.0
+                left -= left * ran / max(ran, self.overhead + left, DONE)
             else:
+                self.overhead = 0.0
                 return
