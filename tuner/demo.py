@@ -65,7 +65,7 @@ def run(output: Output, noted: Interrupts) -> None:
         rules = guards_of(spec.kind, ())
         output.heading(f"1  The host as found: {spec.uri}")
         output.show(host_table(spec, host.settings()))
-        with state.held(host) as journal, transaction(host, journal, "demo") as trial:
+        with state.held(host) as held, transaction(held, "demo") as trial:
             output.heading("2  The agent tunes it: each try in turn with the host as found")
             budget = budget_of(spec.kind, tries=TRIES, seconds=1.0)
             with output.progress(budget.measurements, "tuning") as step:

@@ -67,7 +67,7 @@ def _compare(
     host: Host, policies: Sequence[str], budget: Budget, guards: Guards, step: Step, seed: int
 ) -> Results:
     chosen = [registry.get(name, seed) for name in policies]
-    with state.held(host) as journal, transaction(host, journal, "compare") as trial:
+    with state.held(host) as held, transaction(held, "compare") as trial:
         bench = LiveBench(trial, budget, step)
         kept, tried = choose_live(bench, chosen, budget.tries, guards)
         return Results(scores=score_live(bench, kept, ROUNDS, guards), tried=tried)

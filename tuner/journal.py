@@ -1,21 +1,30 @@
 """The journal of a host: what the tuner did to it, one JSON line each, only ever appended.
 
 It is the one durable truth about a host's tuning; everything else (is a transaction open? what is
-confirmed? what does a rollback return to?) is folded from it by ``standing``. A line is on disk
-before what it announces is done: a host is never changed without a line that says how to undo it.
-A line without its newline was torn by a crash before anything acted on it, so it never happened.
+confirmed? what does a rollback return to?) is folded from it by ``standing``. It lives on the
+host, in the folder that the watchdog keeps, and is written before what it announces is done: a
+host is never changed without a line that says how to undo it. What the controlling machine did to
+a remote host stands there, too, in a copy that is read when the host cannot be.
 """
 
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
 from envs.errors import HostError
 from envs.host import Record, Settings
+from envs.hosts.transport import Transport
+from tuner import watchdog
 from tuner.judge import Judgement
+from tuner.settings import Difference
+
+JOURNAL = "journal.jsonl"
+LARGEST = 64_000_000
+"""Bytes of a journal that are read: thousands of transactions."""
 
 
 class Entry(Record, frozen=True, kw_only=True, tag_field="event"):
@@ -26,16 +35,31 @@ class Entry(Record, frozen=True, kw_only=True, tag_field="event"):
 
 
 class Begun(Entry, frozen=True, kw_only=True, tag="begun"):
-    """A transaction starts: ``found`` is the host as it is, ``snapshot`` brings it back."""
+    """A transaction starts: ``found`` is the host as it is, ``snapshot`` brings it back.
+
+    ``lent`` tells that others may change the host at will until it ends.
+    """
 
     snapshot: str
     found: Settings
+    lent: bool = False
 
 
 class Applying(Entry, frozen=True, kw_only=True, tag="applying"):
-    """A setting is about to be tried."""
+    """A setting is about to be tried for the first time: ``changes`` to the host as found.
+
+    ``commands`` are the argument lists that a live host runs for it.
+    """
 
     settings: Settings
+    changes: tuple[Difference, ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
+
+
+class Applied(Entry, frozen=True, kw_only=True, tag="applied"):
+    """The setting last announced was read back; ``snapshot`` is the host under it."""
+
+    snapshot: str
 
 
 class Judged(Entry, frozen=True, kw_only=True, tag="judged"):
@@ -44,105 +68,174 @@ class Judged(Entry, frozen=True, kw_only=True, tag="judged"):
     judgement: Judgement
 
 
-class Confirmed(Entry, frozen=True, kw_only=True, tag="confirmed"):
-    """The transaction ends and leaves the host with ``settings``."""
+class Held(Entry, frozen=True, kw_only=True, tag="held"):
+    """The tuner leaves the host with ``settings`` for ``seconds``, for a person to confirm."""
 
     settings: Settings
+    snapshot: str
+    seconds: int
+
+
+class Confirmed(Entry, frozen=True, kw_only=True, tag="confirmed"):
+    """The transaction ends and leaves the host with ``settings``, which is ``snapshot``."""
+
+    settings: Settings
+    snapshot: str
 
 
 class Restored(Entry, frozen=True, kw_only=True, tag="restored"):
-    """The open transaction or rollback ends, and the host is as it was found before it."""
+    """The open transaction or rollback ends, and the host is as it was found before it.
+
+    ``kept`` names what somebody else has set meanwhile and was left alone.
+    """
+
+    kept: tuple[str, ...] = ()
 
 
 class RollingBack(Entry, frozen=True, kw_only=True, tag="rolling-back"):
-    """The last confirmed change is about to be undone."""
+    """The confirmed change ``to`` (counted from 1) and all after it are about to be undone."""
+
+    to: int
 
 
-Event = Begun | Applying | Judged | Confirmed | Restored | RollingBack
+Event = Begun | Applying | Applied | Judged | Held | Confirmed | Restored | RollingBack
 
 
 class Generation(Record, frozen=True):
-    """A confirmed change: the host before it, and the settings it left."""
+    """A confirmed change: the host before it, and what it left."""
 
     before: Begun
     after: Confirmed
 
 
-class Standing(Record, frozen=True):
-    """What the journal says of the host.
+class Pending(Record, frozen=True):
+    """What has not ended: the host as it was found, and the snapshots of what we made of it.
 
-    ``pending`` is the state to return to where a transaction or rollback has not ended;
-    ``generations`` are the confirmed changes, oldest first.
+    ``sure`` is False where a setting was begun and never read back, and where the host was lent:
+    nobody can tell then what is ours. ``held`` is there while a person's confirmation is awaited.
     """
 
-    pending: Begun | None = None
+    begun: Begun
+    ours: tuple[str, ...] = ()
+    sure: bool = True
+    held: Held | None = None
+
+
+class Standing(Record, frozen=True):
+    """What the journal says of the host: what has not ended, and the confirmed changes in order."""
+
+    pending: Pending | None = None
     generations: tuple[Generation, ...] = ()
 
 
 def standing(events: Iterable[Event]) -> Standing:
     """Where the host stands after ``events``."""
-    pending: Begun | None = None
+    pending: Pending | None = None
     generations: list[Generation] = []
     for event in events:
         match event:
             case Begun():
-                pending = event
-            case Confirmed() if pending is not None:
-                generations.append(Generation(before=pending, after=event))
-                pending = None
+                pending = Pending(begun=event, sure=not event.lent)
             case Restored():
                 pending = None
-            case RollingBack() if generations:
-                pending = generations.pop().before
+            case RollingBack() if 0 < event.to <= len(generations):
+                undone = generations[event.to - 1 :]
+                del generations[event.to - 1 :]
+                pending = Pending(
+                    begun=undone[0].before, ours=tuple(one.after.snapshot for one in undone)
+                )
+            case _ if pending is None:
+                continue
+            case Confirmed():
+                generations.append(Generation(before=pending.begun, after=event))
+                pending = None
+            case Applying():
+                pending = msgspec.structs.replace(pending, sure=False)
+            case Applied():
+                ours = (*pending.ours, event.snapshot)
+                pending = msgspec.structs.replace(pending, ours=ours, sure=True)
+            case Held():
+                pending = msgspec.structs.replace(pending, held=event)
             case _:
-                pass
+                continue
     return Standing(pending=pending, generations=tuple(generations))
 
 
 class Journal:
-    """The journal in a file. Reading needs no lock; only the holder of the lock may append."""
+    """The journal of the host whose state lives in ``folder`` there; ``copy`` is a file here.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Reading needs no lock; only the holder of the lock may append.
+    """
+
+    def __init__(self, transport: Transport, folder: Path, copy: Path | None = None) -> None:
+        self._transport, self._folder, self._copy = transport, folder, copy
 
     def append(self, event: Event) -> None:
-        """Write one event; it is on disk when this returns. Raises HostError where it cannot."""
-        try:
-            with self.path.open("ab+") as file:
-                self._drop_torn_line(file.fileno())
-                file.write(msgspec.json.encode(event, order="deterministic") + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise HostError(f"cannot write {self.path}: {error.strerror}") from error
+        """Write one event. Raises HostError where it cannot be."""
+        self._write(event, "append")
+
+    def close(self, event: Confirmed | Restored) -> None:
+        """Write the end of what is pending, and disarm the watchdog: both or neither.
+
+        Raises Reverted where the watchdog has put the host back before it could be confirmed.
+        """
+        self._write(event, "close", "must" if isinstance(event, Confirmed) else "may")
 
     def events(self) -> tuple[Event, ...]:
         """All events, oldest first. Raises HostError naming a line that cannot be read."""
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return ()
-        except OSError as error:
-            raise HostError(f"cannot read {self.path}: {error.strerror}") from error
-        lines = data.split(b"\n")[:-1]
-        return tuple(self._decode(number, line) for number, line in enumerate(lines, 1))
+        path = self._folder / JOURNAL
+        done = self._transport.run(("head", "-c", str(LARGEST + 1), "--", str(path)))
+        if done.rc != 0 and "No such file" not in done.err:
+            raise HostError(f"cannot read {path}: {done.err.strip()}")
+        return decode(done.out, str(path))
 
     def standing(self) -> Standing:
         """Where the host stands according to the journal."""
         return standing(self.events())
 
-    def _decode(self, number: int, line: bytes) -> Event:
-        try:
-            event: Event = msgspec.json.decode(line, type=Event)
-        except msgspec.DecodeError as error:
-            raise HostError(
-                f"{self.path}, line {number}: damaged ({error}); "
-                "repair or remove that line, it is needed to undo changes"
-            ) from error
-        return event
+    def _write(self, event: Event, verb: str, *words: str) -> None:
+        line = msgspec.json.encode(event, order="deterministic")
+        done = watchdog.on_host(self._transport, self._folder, verb, *words, stdin=line)
+        watchdog.check(done, self._folder)
+        if self._copy is not None:
+            _append(self._copy, line + b"\n")
 
-    def _drop_torn_line(self, descriptor: int) -> None:
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            whole = self.path.read_bytes().rfind(b"\n") + 1
-            os.ftruncate(descriptor, whole)
+
+def decode(text: str, where: str) -> tuple[Event, ...]:
+    """The events of a journal. Raises HostError naming a line that cannot be read.
+
+    A last line without its newline was torn before anything acted on it: it never happened.
+    """
+    if len(text) > LARGEST:
+        raise HostError(f"{where} is larger than {LARGEST} bytes: move it away")
+    lines = text.split("\n")[:-1]
+    return tuple(_decode(number, line, where) for number, line in enumerate(lines, 1))
+
+
+def copy_of(uri: str) -> Path:
+    """Where the copy of a remote host's journal is kept on this machine."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    state = Path(home) if home else Path.home() / ".local" / "state"
+    return state / "viotune" / quote(uri, safe="") / JOURNAL
+
+
+def _decode(number: int, line: str, where: str) -> Event:
+    try:
+        event: Event = msgspec.json.decode(line, type=Event)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise HostError(
+            f"{where}, line {number}: damaged ({error}); "
+            "repair or remove that line, it is needed to undo changes"
+        ) from error
+    return event
+
+
+def _append(path: Path, line: bytes) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise HostError(f"cannot write {path}: {error.strerror}") from error

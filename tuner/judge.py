@@ -2,7 +2,8 @@
 
 A setting is judged by pairs of samples, as found and under the setting. Each pair gives one
 log-ratio of bandwidth per core and one margin of each guard; Student's t over the pairs says how
-far these can be trusted. Pure functions: no host is touched here.
+far these can be trusted, at a level that allows for every look at them (``tuner.sequential``).
+Pure functions: no host is touched here.
 """
 
 import math
@@ -12,16 +13,19 @@ from typing import Literal
 from scipy.special import stdtrit
 
 from envs.host import HostSpec, Record, Settings
-from envs.reward import Guards, Verdict, judge
+from envs.reward import LEAST_GBPS, Guards, Verdict, bandwidth, judge
 from tuner.pairs import Pair, pool
 
 Outcome = Literal["keep", "no difference", "worse", "guard broken", "cannot tell"]
 
 CONFIDENCE = 0.95
+ONE_SIDED = (1.0 - CONFIDENCE) / 2.0
 RESOLUTION = 0.05
 """An interval that contains nothing and reaches no further than this means "no difference"."""
 HOPELESS = 0.5
-"""A guard missed by half, twice or more, is broken whatever the noise: measuring on only harms."""
+"""A guard missed by half is broken whatever the noise: measuring on only harms."""
+LOAD_RANGE = 2.0
+"""A load that the host as found carries now at more than twice what it carries then has changed."""
 
 
 class Interval(Record, frozen=True):
@@ -43,10 +47,11 @@ class Interval(Record, frozen=True):
 
 
 class GuardJudgement(Record, frozen=True):
-    """The margin of one guard over all pairs; below 0 is broken."""
+    """The margin of one guard over all pairs, and the worst of them; below 0 is broken."""
 
     name: str
     margin: Interval
+    worst: float
 
     @property
     def missed(self) -> bool:
@@ -60,8 +65,8 @@ class GuardJudgement(Record, frozen=True):
 
     @property
     def hopeless(self) -> bool:
-        """Missed by so much, more than once, that noise is no excuse."""
-        return self.margin.low is not None and self.margin.mean < -HOPELESS
+        """Missed by so much, if only once, that noise is no excuse."""
+        return self.worst < -HOPELESS
 
 
 class Judgement(Record, frozen=True):
@@ -86,18 +91,23 @@ def judge_pairs(
     settings: Settings,
     pairs: Sequence[Pair],
     rules: Guards | None = None,
+    level: float = ONE_SIDED,
 ) -> Judgement:
-    """Judge ``settings`` by its pairs: at least one, and two or more to see the noise."""
+    """Judge ``settings`` by its pairs: at least one, and two or more to see the noise.
+
+    ``level`` is how often either end of an interval may be on the wrong side.
+    """
     verdicts = [judge(spec, settings, pair.after, found, pair.before, rules) for pair in pairs]
-    gain = interval([verdict.gain for verdict in verdicts])
+    gain = interval([verdict.gain for verdict in verdicts], level)
     margins: dict[str, list[float]] = {}
     for verdict in verdicts:
         for guard in verdict.guards:
             margins.setdefault(guard.name, []).append(guard.margin)
     guards = tuple(
-        GuardJudgement(name=name, margin=interval(values)) for name, values in margins.items()
+        GuardJudgement(name=name, margin=interval(values, level), worst=min(values))
+        for name, values in margins.items()
     )
-    outcome, reason = decide(gain, guards)
+    outcome, reason = restless(pairs) or decide(gain, guards)
     before, after = pool(pair.before for pair in pairs), pool(pair.after for pair in pairs)
     return Judgement(
         outcome=outcome,
@@ -131,19 +141,30 @@ def decide(gain: Interval, guards: Sequence[GuardJudgement]) -> tuple[Outcome, s
     return "no difference", f"no difference: bandwidth per core {ratio(gain)} as found"
 
 
-def hopeless(judgement: Judgement) -> bool:
-    """Whether to measure on would only harm the guests."""
-    return any(guard.hopeless for guard in judgement.guards)
+def restless(pairs: Sequence[Pair]) -> tuple[Outcome, str] | None:
+    """That one cannot tell, where the load itself stopped or changed; None where it did not.
+
+    The samples of the host as found tell: nothing was changed when they were taken.
+    """
+    carried = [bandwidth(pair.before) for pair in pairs]
+    least, most = min(carried), max(carried)
+    if most <= LEAST_GBPS:
+        return "cannot tell", "the host carries no load"
+    if least * LOAD_RANGE >= most:
+        return None
+    return "cannot tell", (
+        f"the load changed meanwhile: the host as found carried {least:.2f} to {most:.2f} Gb/s"
+    )
 
 
-def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """Mean and Student's t interval of independent ``values``."""
+def interval(values: Sequence[float], level: float = ONE_SIDED) -> Interval:
+    """Mean and Student's t interval of independent ``values``, each end wrong at ``level``."""
     count = len(values)
     mean = math.fsum(values) / count
     if count < 2:
         return Interval(mean=mean, low=None, high=None)
     variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-    reach = float(stdtrit(count - 1, (1.0 + confidence) / 2.0)) * math.sqrt(variance / count)
+    reach = float(stdtrit(count - 1, 1.0 - level)) * math.sqrt(variance / count)
     return Interval(mean=mean, low=mean - reach, high=mean + reach)
 
 
@@ -156,7 +177,10 @@ def ratio(gain: Interval) -> str:
 
 
 def _shortfalls(guards: Sequence[GuardJudgement]) -> str:
-    return ", ".join(f"{guard.name} by {-guard.margin.mean:.0%}" for guard in guards)
+    return ", ".join(
+        f"{guard.name} by {-(guard.worst if guard.hopeless else guard.margin.mean):.0%}"
+        for guard in guards
+    )
 
 
 def _end(gain: float) -> str:

@@ -2,19 +2,8 @@
 
 import shlex
 from collections.abc import Iterable, Sequence
-from typing import Protocol, runtime_checkable
 
-from envs.host import Settings
 from envs.hosts.change import Change
-
-
-@runtime_checkable
-class Scriptable(Protocol):
-    """A host that can say by which commands it would be changed; a simulated one cannot."""
-
-    def changes(self, target: Settings) -> tuple[Change, ...]:
-        """What ``apply(target)`` would run, from the settings as they are now."""
-        ...
 
 
 def script(uri: str, policy: str, changes: Sequence[Change]) -> str:

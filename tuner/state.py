@@ -1,37 +1,107 @@
-"""Where a host's tuning state lives: its lock and its journal.
+"""A host held: its lock taken, its journal at hand.
 
-A live host says where (``state_dir``). A simulated host lives and dies with the process, and so
-does its state: a folder that is removed again.
+A live host keeps its state in a folder of its own (``state_dir``), reached through its transport
+alone. A simulated host lives and dies with the process, and so does its state.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol, runtime_checkable
 
-from envs.host import Host
-from tuner.journal import Journal
-from tuner.lock import locked
+from envs.errors import HostBusy, HostError
+from envs.host import Host, Settings
+from envs.hosts.change import Change, Command
+from envs.hosts.transport import LocalTransport, Transport
+from tuner import watchdog
+from tuner.journal import Journal, copy_of
+from tuner.watchdog import CONFIRM_WITHIN, Watchdog
 
-JOURNAL = "journal.jsonl"
+
+@runtime_checkable
+class LiveHost(Host, Protocol):
+    """A host that is reached through a transport, and on which things stay when we go."""
+
+    transport: Transport
+    state_dir: Path
+
+    def changes(self, target: Settings) -> tuple[Change, ...]:
+        """What ``apply(target)`` would run, from the settings as they are now."""
+        ...
+
+    def restoring(self, snapshot: bytes) -> tuple[Command, ...]:
+        """Commands that put a snapshot back from any state, for a host without us."""
+        ...
 
 
-def directory(host: Host) -> Path | None:
-    """The folder of a live host's state, None for a simulated host."""
-    where = getattr(host, "state_dir", None)
-    return None if where is None else Path(where)
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A host whose lock this process holds. ``watchdog`` is None for a simulated host.
+
+    ``reopen`` opens the host once more, by a connection of its own.
+    """
+
+    host: Host
+    journal: Journal
+    watchdog: Watchdog | None
+    confirm_within: int
+    reopen: Callable[[], Host] | None = None
+
+    def arm(self, undo: Iterable[Command]) -> None:
+        """Have the watchdog carry out ``undo`` should we fall silent."""
+        if self.watchdog is not None:
+            self.watchdog.arm(undo)
+
+    def renew(self) -> None:
+        """Tell the watchdog that we live."""
+        if self.watchdog is not None:
+            self.watchdog.renew()
 
 
 @contextmanager
-def held(host: Host) -> Iterator[Journal]:
-    """The host's journal, with its lock held until the end of the block.
+def held(
+    host: Host,
+    *,
+    confirm_within: int = CONFIRM_WITHIN,
+    reopen: Callable[[], Host] | None = None,
+    over_a_hold: bool = False,
+) -> Iterator[Held]:
+    """Hold the host's lock until the end of the block.
 
-    Raises HostBusy where another process holds the lock.
+    The lock of a tuner of this machine that is gone is taken over. A host that waits for a
+    person's confirmation is held, too: only with ``over_a_hold`` is that taken over. Raises
+    HostBusy where somebody else holds the lock.
     """
-    where = directory(host)
-    if where is None:
+    if not isinstance(host, LiveHost):
         with TemporaryDirectory(prefix="viotune-") as folder:
-            yield Journal(Path(folder) / JOURNAL)
+            journal = Journal(LocalTransport(), Path(folder))
+            yield Held(host, journal, watchdog=None, confirm_within=confirm_within)
         return
-    with locked(where):
-        yield Journal(where / JOURNAL)
+    dog = Watchdog(host.transport, host.state_dir, confirm_within)
+    try:
+        dog.start()
+    except HostBusy:
+        holder = watchdog.look(host.transport, host.state_dir)
+        orphaned = watchdog.is_gone(holder.holder)
+        if not (orphaned or (over_a_hold and holder.holder == FOR_A_PERSON)):
+            raise
+        watchdog.take(host.transport, host.state_dir, holder.token)
+        dog.start()
+    try:
+        yield Held(host, journal_of(host), dog, confirm_within, reopen)
+    finally:
+        with suppress(HostError):  # a lock that cannot be let go of runs out by itself
+            dog.release()
+
+
+FOR_A_PERSON = "the person who is to confirm it: tuner confirm, or tuner rollback"
+"""Who holds the lock of a host that was left with ``--hold``."""
+
+
+def journal_of(host: LiveHost) -> Journal:
+    """The journal of a live host; what is done to a remote one is copied here."""
+    local = isinstance(host.transport, LocalTransport)
+    copy = None if local else copy_of(host.describe().uri)
+    return Journal(host.transport, host.state_dir, copy)

@@ -1,45 +1,73 @@
 """A host changed on trial: whatever happens, it ends as it was found or as it was confirmed.
 
-    with state.held(host) as journal, transaction(host, journal, "tried by hand") as trial:
+    with state.held(host) as held, transaction(held, "tried by hand") as trial:
         trial.apply(settings)
         sample = trial.measure(2.0)
         trial.confirm()             # without this line the end of the block undoes everything
 
-The order is what makes it safe. The snapshot is in the journal, on disk, before anything is
-touched; the host is read back before the journal says that it is changed or restored. So a
-process that dies at any point leaves a journal that tells the next one what to undo (``recover``).
-Signals are obeyed only while measuring (see ``tuner.interrupts``).
+The order is what makes it safe. The snapshot is in the journal and the watchdog on the host armed
+before anything is touched; the host is read back before the journal says that it is changed or
+restored. So a process that dies at any point leaves a host that undoes everything by itself in
+time, and a journal that tells the next process what to undo at once (``recover``). What somebody
+else has set meanwhile is never undone. Signals are obeyed only while measuring (see
+``tuner.interrupts``).
 """
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from envs.errors import HostError, InputError, NotApplied
-from envs.host import Host, HostSpec, Sample, Settings
-from envs.knobs import check, violations
+from envs.errors import CommandFailed, HostBusy, HostError, InputError, NotApplied
+from envs.host import Host, HostSpec, Sample, Settings, to_json
+from envs.hosts.change import Command, commands
+from envs.knobs import check
 from tuner.interrupts import Interrupts, interrupts
-from tuner.journal import Applying, Begun, Confirmed, Generation, Journal, Restored, RollingBack
-from tuner.settings import Difference, differences, with_edit
+from tuner.journal import (
+    Applied,
+    Applying,
+    Begun,
+    Confirmed,
+    Generation,
+    Pending,
+    Restored,
+    RollingBack,
+)
+from tuner.journal import Held as HeldForAPerson
+from tuner.merge import changed, merge, same
+from tuner.settings import differences
+from tuner.state import FOR_A_PERSON, Held, LiveHost
+from tuner.watchdog import Reverted
 
 RESTORE_TRIES = 3
 """A host that stumbles once while it is put back is no reason to leave it changed."""
+RENEWALS = 6
+"""How often the lease of a host that is lent is renewed within the time it is good for."""
 
 
 class Transaction:
     """A held host whose settings may be tried. Made by ``transaction``."""
 
-    def __init__(self, host: Host, journal: Journal, begun: Begun, noted: Interrupts) -> None:
-        self.host = host
-        self.journal = journal
-        self.spec: HostSpec = host.describe()
+    def __init__(self, held: Held, spec: HostSpec, begun: Begun, noted: Interrupts) -> None:
+        self.host = held.host
+        self.journal = held.journal
+        self.spec = spec
         self.found: Settings = begun.found
-        self.confirmed = False
+        self.ended = False
+        self._held = held
         self._begun = begun
         self._noted = noted
         self._now: Settings | None = begun.found
-        self._edited: Settings | None = None
+        self._expected = begun.snapshot.encode()
+        self._seen = {to_json(begun.found): begun.snapshot.encode()}
+        self._sure = True
 
-    def apply(self, settings: Settings) -> None:
+    @property
+    def pending(self) -> Pending:
+        """What there is to undo."""
+        ours = tuple(snapshot.decode() for snapshot in self._seen.values())
+        return Pending(begun=self._begun, ours=ours, sure=self._sure)
+
+    def apply(self, settings: Settings, reason: str = "") -> None:
         """Set the host to ``settings`` and read that back; nothing happens if it is set already.
 
         Raises IllegalSetting before anything is touched, NotApplied where a value did not take,
@@ -47,70 +75,124 @@ class Transaction:
         """
         self._noted.check()
         check(self.spec, settings, self.found)
+        self._held.renew()
         if self._now is not None:
-            self._refuse_meddling(self._now)
+            self._refuse_meddling()
         if settings == self._now:
             return
+        new = to_json(settings) not in self._seen
+        if new:
+            self._announce(settings, reason)
         self._now = None  # not known until it is read back
-        self.host.apply(settings)
-        verify(self.host, settings)
+        if settings == self.found:
+            self.host.restore(self._begun.snapshot.encode())
+        else:
+            self.host.apply(settings)
+        self._read_back(settings)
         self._now = settings
+        if new:
+            self._probe(settings)
 
     def measure(self, seconds: float) -> Sample:
         """A sample of the host as it is now. A signal ends it at once, by Interrupted."""
+        if seconds * 2 > self._held.confirm_within:
+            raise InputError(
+                f"a sample of {seconds:g} s needs a longer time to confirm: "
+                f"--confirm-within {seconds * 2:.0f}"
+            )
+        self._held.renew()
         with self._noted.waiting():
             return self.host.measure(seconds)
 
-    def announce(self, settings: Settings, reason: str) -> None:
-        """Note in the journal that ``settings`` are about to be tried."""
-        check(self.spec, settings, self.found)
-        self.journal.append(Applying(settings=settings, reason=reason))
-
     def confirm(self, reason: str = "") -> None:
         """Keep the settings as they are now: the end of the block will not undo them."""
-        if self._now is None:
-            raise HostError("the host's settings are not known, so they cannot be confirmed")
-        verify(self.host, self._now)
-        self.journal.append(Confirmed(settings=self._now, reason=reason))
-        self.confirmed = True
+        settings, snapshot = self._settled()
+        self.journal.close(Confirmed(settings=settings, snapshot=snapshot, reason=reason))
+        self.ended = True
+
+    def hold(self, reason: str = "") -> None:
+        """Leave the settings for a person to confirm in time: the host undoes them otherwise."""
+        settings, snapshot = self._settled()
+        if self._held.watchdog is None:
+            raise InputError("a simulated host cannot be left for a person to confirm")
+        seconds = self._held.confirm_within
+        self.journal.append(
+            HeldForAPerson(settings=settings, snapshot=snapshot, seconds=seconds, reason=reason)
+        )
+        self._held.watchdog.leave_to(FOR_A_PERSON, seconds)
+        self.ended = True
 
     def undo(self, reason: str = "") -> None:
         """Put the host back as it was found, except for what somebody else has set meanwhile."""
-        if self._now is not None:
-            self._edited, self._now = self._edit(self._now), None
-        put_back(self.host, self._begun)
-        if self._edited is not None:
-            self.host.apply(self._edited)
-            verify(self.host, self._edited)
-            kept = differences(self.found, self._edited)
-            reason += "; kept what somebody else set meanwhile: " + _names(kept)
-        self.journal.append(Restored(reason=reason))
+        self._now = None
+        try:
+            self._held.renew()
+        except HostBusy:
+            raise  # whoever has taken the host has put it back
+        except HostError:
+            pass  # a watchdog that fails is one more reason to undo
+        kept = put_back(self._held, self.pending)
+        if kept:
+            reason += f"; kept what somebody else set meanwhile: {', '.join(kept)}"
+        self.journal.close(Restored(reason=reason, kept=kept))
 
-    def _refuse_meddling(self, expected: Settings) -> None:
-        actual = self.host.settings()
-        if actual != expected:
-            changed = _names(differences(expected, actual))
-            raise HostError(f"somebody else changed the host while it was tuned: {changed}")
+    def _settled(self) -> tuple[Settings, str]:
+        if self._now is None:
+            raise HostError("the host's settings are not known, so they cannot be confirmed")
+        self._held.renew()
+        self._refuse_meddling()
+        return self._now, self._expected.decode()
 
-    def _edit(self, expected: Settings) -> Settings | None:
-        """The host as found but with a person's edit, None if there is no (legal) edit."""
-        wanted = with_edit(self.found, expected, self.host.settings())
-        if wanted == self.found or any(violations(self.spec, wanted, self.found)):
-            return None
-        return wanted
+    def _announce(self, settings: Settings, reason: str) -> None:
+        host = self.host
+        self.journal.append(
+            Applying(
+                settings=settings,
+                reason=reason,
+                changes=differences(self.found, settings),
+                commands=commands(host.changes(settings)) if isinstance(host, LiveHost) else (),
+            )
+        )
+        self._sure = False
+
+    def _read_back(self, settings: Settings) -> None:
+        key, snapshot = to_json(settings), self.host.snapshot()
+        if self._seen.get(key) != snapshot:
+            verify(self.host.settings(), settings)
+            self.journal.append(Applied(snapshot=snapshot.decode()))
+        self._seen[key] = self._expected = snapshot
+        self._sure = True
+
+    def _probe(self, settings: Settings) -> None:
+        """See that the host can still be reached anew, and says the same to a newcomer."""
+        if self._held.reopen is None:
+            return
+        newcomer = self._held.reopen()
+        try:
+            verify(newcomer.settings(), settings)
+        except NotApplied:
+            self._refuse_meddling()
+            raise
+        finally:
+            newcomer.close()
+
+    def _refuse_meddling(self) -> None:
+        now = self.host.snapshot()
+        if not same(now, self._expected):
+            parts = ", ".join(changed(self._expected, now))
+            raise HostError(f"somebody else changed the host while it was tuned: {parts}")
 
 
 @contextmanager
-def transaction(host: Host, journal: Journal, reason: str) -> Iterator[Transaction]:
-    """A transaction on a host whose lock is held: undone at the end unless it was confirmed.
+def transaction(held: Held, reason: str) -> Iterator[Transaction]:
+    """A transaction on a host that is held: undone at the end unless it was confirmed.
 
     What an earlier process left undone is undone first.
     """
     with interrupts() as noted:
-        recover(host, journal)
-        begun = Begun(snapshot=host.snapshot().decode(), found=host.settings(), reason=reason)
-        trial = Transaction(host, journal, begun, noted)
-        journal.append(begun)
+        recover(held)
+        spec = held.host.describe()
+        trial = Transaction(held, spec, _begin(held, reason), noted)
         why = "nothing was confirmed"
         try:
             yield trial
@@ -118,89 +200,151 @@ def transaction(host: Host, journal: Journal, reason: str) -> Iterator[Transacti
             why = f"{type(error).__name__}: {error}"
             raise
         finally:
-            if not trial.confirmed:
+            if not trial.ended:
                 _insist(trial, why)
                 noted.check()
 
 
 @contextmanager
-def lent(host: Host, journal: Journal, reason: str) -> Iterator[None]:
-    """A host whose lock is held, for others to set at will: put back at the end.
+def lent(held: Held, reason: str) -> Iterator[None]:
+    """A host that is held, for others to set at will: put back at the end.
 
-    What an earlier process left undone is undone first.
+    What an earlier process left undone is undone first. The lease is renewed by a thread, for the
+    others know nothing of it.
     """
     with interrupts():
-        recover(host, journal)
-        begun = Begun(snapshot=host.snapshot().decode(), found=host.settings(), reason=reason)
-        journal.append(begun)
+        recover(held)
+        begun = _begin(held, reason, lent=True)
+    over = threading.Event()
+    every = held.confirm_within / RENEWALS
+    renewing = threading.Thread(target=_renew_until, args=(held, over, every), daemon=True)
+    renewing.start()
     try:
         yield
     finally:
         with interrupts():
-            put_back(host, begun)
-            journal.append(Restored())
+            over.set()
+            renewing.join()
+            put_back(held, Pending(begun=begun, sure=False))
+            held.journal.close(Restored())
 
 
-def recover(host: Host, journal: Journal) -> bool:
-    """Undo what a process that is gone has left; whether there was anything."""
-    pending = journal.standing().pending
+def recover(held: Held) -> str:
+    """Undo what a process that is gone has left; what was done, empty if there was nothing."""
+    pending = held.journal.standing().pending
     if pending is None:
-        return False
-    put_back(host, pending)
-    journal.append(Restored(reason="undid what a process that is gone had left"))
-    return True
+        return ""
+    kept = put_back(held, pending)
+    did = "undid what a tuner that is gone had left"
+    if kept:
+        did += f", but kept what somebody else set since: {', '.join(kept)}"
+    held.journal.close(Restored(reason=did, kept=kept))
+    return did
 
 
-def roll_back(host: Host, journal: Journal, *, force: bool = False) -> Generation:
-    """Return to the state before the last confirmed change.
+def roll_back(held: Held, *, to: int | None = None, force: bool = False) -> tuple[str, ...]:
+    """Return to the state before a confirmed change, by default the last; ``to`` counts from 1.
 
-    Raises InputError where nothing is confirmed, or where somebody else has changed the host
-    since and ``force`` is not given.
+    What somebody else has changed since is kept and named, or with ``force`` undone, too. Raises
+    InputError where nothing is confirmed, or not as many changes.
     """
-    generations = journal.standing().generations
-    if not generations:
-        raise InputError("nothing to roll back: no change of this host is confirmed")
-    last = generations[-1]
-    changed = differences(last.after.settings, host.settings())
-    if changed and not force:
-        raise InputError(
-            f"somebody else has changed the host since: {_names(changed)}; "
-            "give --force to roll back all the same"
-        )
+    generations = held.journal.standing().generations
+    number = len(generations) if to is None else to
+    target = _generation(generations, number)
     with interrupts():
-        journal.append(RollingBack(reason=f"back to before {last.after.time}"))
-        put_back(host, last.before)
-        journal.append(Restored())
-    return last
+        ours = tuple(one.after.snapshot for one in generations[number - 1 :])
+        event = RollingBack(to=number, reason=f"back to before {target.after.time}")
+        held.arm(_undo(held.host, target.before))
+        held.journal.append(event)
+        kept = put_back(held, Pending(begun=target.before, ours=ours, sure=not force))
+        held.journal.close(Restored(reason=f"rolled back to before {target.after.time}", kept=kept))
+    return kept
 
 
-def put_back(host: Host, begun: Begun) -> None:
-    """Restore a snapshot and see that the host is as it was found then."""
-    host.restore(begun.snapshot.encode())
-    verify(host, begun.found)
+def put_back(held: Held, pending: Pending) -> tuple[str, ...]:
+    """Restore a snapshot and read it back; the parts that somebody else has set, which stay.
+
+    Where it is not known what is ours, everything is put back: a host left half changed is worse
+    than an edit undone. Where the host cannot be read, whatever still can be is put back, as its
+    watchdog would, and HostError says why the rest cannot.
+    """
+    host, found = held.host, pending.begun.snapshot.encode()
+    try:
+        now = host.snapshot()
+    except HostError:
+        if isinstance(host, LiveHost):
+            for command in host.restoring(found):
+                with suppress(CommandFailed):
+                    host.transport.run(command)
+        raise
+    ours = [snapshot.encode() for snapshot in pending.ours]
+    wanted = merge(found, ours if pending.sure else [*ours, now], now)
+    if not same(wanted.snapshot, now):
+        host.restore(wanted.snapshot)
+        left = changed(wanted.snapshot, host.snapshot())
+        if left:
+            raise NotApplied(f"the host could not be put back: {', '.join(left)}")
+    return wanted.kept
 
 
-def verify(host: Host, expected: Settings) -> None:
-    """Raise NotApplied naming each part of the host that is not as ``expected``."""
-    wrong = differences(expected, host.settings())
+def verify(actual: Settings, expected: Settings) -> None:
+    """Raise NotApplied naming each part of a host that is not as ``expected``."""
+    wrong = differences(expected, actual)
     if wrong:
         parts = "; ".join(f"{d.knob} of {d.subject} is {d.after}, not {d.before}" for d in wrong)
         raise NotApplied(f"the host did not take the setting: {parts}")
 
 
+def _begin(held: Held, reason: str, *, lent: bool = False) -> Begun:
+    """Note the host as it is, and arm its watchdog."""
+    host = held.host
+    snapshot, found = host.snapshot().decode(), host.settings()
+    begun = Begun(snapshot=snapshot, found=found, reason=reason, lent=lent)
+    undo = _undo(host, begun)
+    held.journal.append(begun)
+    try:
+        held.arm(undo)
+    except HostError:
+        held.journal.close(Restored(reason="never begun: its watchdog could not be armed"))
+        raise
+    return begun
+
+
+def _undo(host: Host, begun: Begun) -> tuple[Command, ...]:
+    """The commands that put a host back without us; a simulated one has none."""
+    return host.restoring(begun.snapshot.encode()) if isinstance(host, LiveHost) else ()
+
+
+def _generation(generations: tuple[Generation, ...], number: int) -> Generation:
+    if not generations:
+        raise InputError("nothing to roll back: no change of this host is confirmed")
+    if not 1 <= number <= len(generations):
+        raise InputError(f"no confirmed change {number}: there are {len(generations)}")
+    return generations[number - 1]
+
+
 def _insist(trial: Transaction, reason: str) -> None:
-    """Undo, and try again when the host stumbles; the journal stays open if it never works."""
+    """Undo, and try again when the host stumbles; the watchdog stays armed if it never works."""
     for tries_left in reversed(range(RESTORE_TRIES)):
         try:
             trial.undo(reason)
         except HostError as error:
+            if isinstance(error, HostBusy):
+                raise
             if not tries_left:
                 raise HostError(
-                    f"the host could not be put back ({error}); run: tuner rollback"
+                    f"the host could not be put back ({error}); its watchdog will try again, "
+                    "see: tuner status"
                 ) from error
         else:
             return
 
 
-def _names(changed: tuple[Difference, ...]) -> str:
-    return ", ".join(f"{part.knob} of {part.subject}" for part in changed)
+def _renew_until(held: Held, over: threading.Event, every: float) -> None:
+    while not over.wait(every):
+        try:
+            held.renew()
+        except Reverted:
+            return
+        except HostError:
+            continue

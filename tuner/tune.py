@@ -5,32 +5,42 @@ from collections.abc import Callable
 from agents.policy import Policy
 from envs.history import History, Trial
 from envs.host import HostSpec, Record, Sample, Settings
-from envs.reward import Guards, Verdict, judge
+from envs.reward import Guards, Verdict, bandwidth, judge
 from tuner.journal import Judged
-from tuner.judge import Judgement, hopeless, judge_pairs
+from tuner.judge import Judgement, judge_pairs, restless
 from tuner.pairs import Pair, pool
+from tuner.sequential import ERROR_RATE, first_look, nominal_level
 from tuner.transaction import Transaction
+
+DEAD = 0.1
+"""A setting under which less than this share of the traffic goes on is measured no further."""
 
 Step = Callable[[str], None]
 """Told of every measurement before it is made, for a progress bar."""
 
 
 class Budget(Record, frozen=True):
-    """How much measuring: at most ``tries`` settings, each by ``pairs`` pairs of samples.
+    """How much measuring: at most ``tries`` settings, each by at most ``pairs`` pairs of samples.
 
     Every sample takes ``seconds``, after ``settle`` seconds in which the host gets used to its
-    new setting.
+    new setting. ``error`` is the rate of ``tuner.sequential.ERROR_RATE``.
     """
 
     tries: int = 3
-    pairs: int = 4
+    pairs: int = 12
     seconds: float = 2.0
     settle: float = 0.5
+    error: float = ERROR_RATE
 
     @property
     def measurements(self) -> int:
         """The most samples this will take, the baseline included."""
         return 1 + 2 * self.tries * self.pairs
+
+    @property
+    def level(self) -> float:
+        """The one-sided level of a single look, so that all looks and tries keep ``error``."""
+        return nominal_level(self.pairs, self.error / self.tries)
 
 
 class Tried(Record, frozen=True):
@@ -75,9 +85,7 @@ def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, ste
             ending = f"{policy.name} has nothing more to try"
             break
         label = f"try {len(tried) + 1} of {budget.tries}"
-        trial.announce(settings, f"{policy.name}, {label}")
-        pairs = measure_pairs(trial, settings, budget, guards, step, label)
-        judgement = judge_pairs(trial.spec, trial.found, settings, pairs, guards)
+        judgement, pairs = measure_pairs(trial, settings, budget, guards, step, label)
         trial.journal.append(Judged(judgement=judgement, reason=judgement.reason))
         tried.append(Tried(settings=settings, judgement=judgement))
         history = history.with_trial(
@@ -101,30 +109,63 @@ def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, ste
 
 def measure_pairs(
     trial: Transaction, settings: Settings, budget: Budget, guards: Guards, step: Step, label: str
-) -> tuple[Pair, ...]:
-    """Measure as found and under ``settings`` in pairs; fewer if it breaks a guard badly.
+) -> tuple[Judgement, tuple[Pair, ...]]:
+    """Measure as found and under ``settings`` in pairs until one can tell, or there are enough.
 
-    Every other pair begins with the change, so that a steady drift favours neither side.
+    Every other pair begins with the change, so that a steady drift favours neither side. A sample
+    that breaks a guard hopelessly is the last under that setting: the host goes back as found at
+    once, and is measured so once more, to see whether it was the setting or the load.
     """
     pairs: list[Pair] = []
-    for number in range(1, budget.pairs + 1):
-        samples: dict[bool, Sample] = {}
-        for changed in (False, True) if number % 2 else (True, False):
-            step(
-                f"{label}, pair {number} of {budget.pairs}, {'changed' if changed else 'as found'}"
-            )
-            samples[changed] = settled(trial, settings if changed else trial.found, budget)
-        pairs.append(Pair(before=samples[False], after=samples[True]))
-        if hopeless(judge_pairs(trial.spec, trial.found, settings, pairs, guards)):
-            break
-    return tuple(pairs)
+    while True:
+        what = f"{label}, pair {len(pairs) + 1} of at most {budget.pairs}"
+        pairs += _pairs(trial, settings, budget, guards, step, what, changed_first=len(pairs) % 2)
+        judgement = judge_pairs(trial.spec, trial.found, settings, pairs, guards, budget.level)
+        told = len(pairs) >= first_look(budget.pairs) and judgement.outcome != "cannot tell"
+        hopeless = any(guard.hopeless for guard in judgement.guards)
+        if told or hopeless or restless(pairs) or len(pairs) >= budget.pairs:
+            return judgement, tuple(pairs)
 
 
-def settled(trial: Transaction, settings: Settings, budget: Budget) -> Sample:
-    """A sample under ``settings``, taken once the host has got used to them."""
-    trial.apply(settings)
+def _pairs(
+    trial: Transaction,
+    settings: Settings,
+    budget: Budget,
+    guards: Guards,
+    step: Step,
+    what: str,
+    *,
+    changed_first: int,
+) -> list[Pair]:
+    """One pair, or a second one that has the host as found after a hopeless change, not before."""
+
+    def under(target: Settings, least: float = 0.0) -> Sample:
+        step(f"{what}, {'as found' if target == trial.found else 'changed'}")
+        return settled(trial, target, budget, what, least)
+
+    if changed_first:
+        after = under(settings)
+        return [Pair(before=under(trial.found), after=after)]
+    before = under(trial.found)
+    pair = Pair(before=before, after=under(settings, least=DEAD * bandwidth(before)))
+    judgement = judge_pairs(trial.spec, trial.found, settings, [pair], guards)
+    if not any(guard.hopeless for guard in judgement.guards):
+        return [pair]
+    return [pair, Pair(before=under(trial.found), after=pair.after)]
+
+
+def settled(
+    trial: Transaction, settings: Settings, budget: Budget, reason: str = "", least: float = 0.0
+) -> Sample:
+    """A sample under ``settings``, taken once the host has got used to them.
+
+    If it carries less than ``least`` Gb/s while it does, that is the sample: nobody needs more.
+    """
+    trial.apply(settings, reason)
     if budget.settle > 0.0:
-        trial.measure(budget.settle)
+        settling = trial.measure(budget.settle)
+        if bandwidth(settling) < least:
+            return settling
     return trial.measure(budget.seconds)
 
 

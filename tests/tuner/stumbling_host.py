@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from envs.errors import HostError
 from envs.host import (
     Backend,
@@ -18,6 +20,8 @@ from envs.host import (
     from_json,
     to_json,
 )
+from envs.hosts.change import Change, Command
+from envs.hosts.transport import LocalTransport, replace_file
 
 SPEC = HostSpec(
     uri="fake:",
@@ -63,18 +67,32 @@ def by_queue(settings: Settings) -> Sample:
 
 
 class StumblingHost:
-    """A live host in memory: ``calls`` lists what was asked of it.
+    """A live host in a file: ``calls`` lists what was asked of it.
 
-    ``stumble`` is asked before and after every call whether it fails there.
+    ``stumble`` is asked before and after every call whether it fails there. Its folder is reached
+    through a transport, so that its watchdog is a real one.
     """
 
     def __init__(self, state_dir: Path, measured: Callable[[Settings], Sample] = by_queue) -> None:
         self.state_dir = state_dir
+        self.transport = LocalTransport()
+        self.file = state_dir / "host.json"
+        state_dir.mkdir(exist_ok=True)
         self.now = FOUND
         self.calls: list[str] = []
         self.stumble: Callable[[str], bool] = lambda _moment: False
         self.before_measure: Callable[[StumblingHost], None] = lambda _host: None
         self._measured = measured
+
+    @property
+    def now(self) -> Settings:
+        return from_json(self.file.read_bytes(), Settings)
+
+    @now.setter
+    def now(self, settings: Settings) -> None:
+        fresh = self.file.with_suffix(".fresh")
+        fresh.write_bytes(to_json(settings))
+        fresh.replace(self.file)
 
     def describe(self) -> HostSpec:
         self._call("describe")
@@ -83,6 +101,10 @@ class StumblingHost:
     def settings(self) -> Settings:
         self._call("settings")
         return self.now
+
+    def changes(self, _target: Settings) -> tuple[Change, ...]:
+        self._call("changes")
+        return ()
 
     def apply(self, settings: Settings) -> None:
         """Half of the knobs are set before a stumble in the middle, the rest after it."""
@@ -106,11 +128,14 @@ class StumblingHost:
 
     def restore(self, snapshot: bytes) -> None:
         self._call("restore")
-        self.now = Settings(
-            placement=FOUND.placement, weight=self.now.weight, tx_queue=self.now.tx_queue
-        )
+        wanted = from_json(snapshot, Settings)
+        self.now = replace(self.now, placement=wanted.placement, bridge=wanted.bridge)
         self._call("restore halfway")
-        self.now = from_json(snapshot, Settings)
+        self.now = wanted
+
+    def restoring(self, snapshot: bytes) -> tuple[Command, ...]:
+        self._call("restoring")
+        return (replace_file(str(self.file), snapshot.decode()),)
 
     def close(self) -> None:
         pass

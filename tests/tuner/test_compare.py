@@ -30,7 +30,7 @@ POLICIES = [
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
     host = StumblingHost(tmp_path)
-    with state.held(host) as journal, transaction(host, journal, "test") as trial:
+    with state.held(host) as held, transaction(held, "test") as trial:
         bench = LiveBench(trial, BUDGET, lambda _what: None)
         kept, tried = choose_live(bench, POLICIES, BUDGET.tries, Guards())
         assert kept == {"stock": FOUND, "longer": LONGER, "shorter": FOUND}

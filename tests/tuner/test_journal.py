@@ -2,27 +2,36 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from stumbling_host import FOUND
 
 from envs.errors import HostError
+from envs.hosts.transport import LocalTransport
 from tuner.journal import (
+    LARGEST,
+    Applied,
+    Applying,
     Begun,
     Confirmed,
     Event,
     Journal,
     Restored,
     RollingBack,
+    decode,
     standing,
 )
 
 BEGUN = Begun(snapshot="{}", found=FOUND)
-CONFIRMED = Confirmed(settings=FOUND)
+CONFIRMED = Confirmed(settings=FOUND, snapshot="{}")
+APPLYING = Applying(settings=FOUND)
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "journal.jsonl")
+    return Journal(LocalTransport(), tmp_path / "state", tmp_path / "copy" / "journal.jsonl")
 
 
 def test_what_is_appended_is_read_back(journal: Journal) -> None:
@@ -31,22 +40,32 @@ def test_what_is_appended_is_read_back(journal: Journal) -> None:
     assert journal.events() == (BEGUN, CONFIRMED)
 
 
+def test_a_copy_is_kept_here(journal: Journal, tmp_path: Path) -> None:
+    journal.append(BEGUN)
+    journal.close(Restored())
+    theirs, ours = (tmp_path / where / "journal.jsonl" for where in ("state", "copy"))
+    assert theirs.read_text() == ours.read_text()
+    assert len(journal.events()) == 2
+
+
 def test_a_journal_that_does_not_exist_is_empty(journal: Journal) -> None:
     assert journal.events() == ()
 
 
-def test_a_torn_last_line_never_happened_and_the_next_line_is_whole(journal: Journal) -> None:
+def test_a_torn_last_line_never_happened(journal: Journal, tmp_path: Path) -> None:
     journal.append(BEGUN)
-    with journal.path.open("ab") as file:
+    with (tmp_path / "state" / "journal.jsonl").open("ab") as file:
         file.write(b'{"event":"confirmed","sett')
     assert journal.events() == (BEGUN,)
     journal.append(CONFIRMED)
     assert journal.events() == (BEGUN, CONFIRMED)
 
 
-def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(journal: Journal) -> None:
+def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(
+    journal: Journal, tmp_path: Path
+) -> None:
     journal.append(BEGUN)
-    with journal.path.open("ab") as file:
+    with (tmp_path / "state" / "journal.jsonl").open("ab") as file:
         file.write(b"rubbish\n")
     journal.append(CONFIRMED)
     with pytest.raises(HostError, match=r"journal\.jsonl, line 2"):
@@ -54,8 +73,22 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(journal: Journal
 
 
 def test_a_journal_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="cannot write"):
-        Journal(tmp_path / "absent" / "journal.jsonl").append(BEGUN)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HostError):
+        Journal(LocalTransport(), tmp_path / "file").append(BEGUN)
+
+
+@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\n"), max_size=40), max_size=5))
+def test_rubbish_is_one_clear_line(lines: list[str]) -> None:
+    if not lines:
+        return
+    with pytest.raises(HostError, match=r"the journal, line 1: damaged"):
+        decode("".join(f"{line}\n" for line in lines), "the journal")
+
+
+def test_a_journal_of_another_age_of_the_world_is_too_large() -> None:
+    with pytest.raises(HostError, match="move it away"):
+        decode("x" * (LARGEST + 1), "the journal")
 
 
 @pytest.mark.parametrize(
@@ -67,11 +100,27 @@ def test_a_journal_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         ([BEGUN, CONFIRMED], False, 1),
         ([BEGUN, CONFIRMED, BEGUN, CONFIRMED], False, 2),
         ([BEGUN, CONFIRMED, BEGUN, Restored()], False, 1),
-        ([BEGUN, CONFIRMED, RollingBack()], True, 0),
-        ([BEGUN, CONFIRMED, RollingBack(), Restored()], False, 0),
+        ([BEGUN, CONFIRMED, RollingBack(to=1)], True, 0),
+        ([BEGUN, CONFIRMED, RollingBack(to=1), Restored()], False, 0),
+        ([*[BEGUN, CONFIRMED] * 3, RollingBack(to=2), Restored()], False, 1),
+        ([CONFIRMED, Restored(), APPLYING], False, 0),
+        ([BEGUN, CONFIRMED, RollingBack(to=7)], False, 1),
     ],
 )
 def test_where_the_host_stands(events: list[Event], pending: bool, generations: int) -> None:
     found = standing(events)
     assert (found.pending is not None) == pending
     assert len(found.generations) == generations
+
+
+def test_a_setting_that_was_not_read_back_makes_us_unsure_of_what_is_ours() -> None:
+    for events, sure, ours in (
+        ([BEGUN], True, ()),
+        ([BEGUN, APPLYING], False, ()),
+        ([BEGUN, APPLYING, Applied(snapshot="1")], True, ("1",)),
+        ([BEGUN, APPLYING, Applied(snapshot="1"), APPLYING], False, ("1",)),
+        ([msgspec.structs.replace(BEGUN, lent=True)], False, ()),
+    ):
+        pending = standing(events).pending
+        assert pending is not None
+        assert (pending.sure, pending.ours) == (sure, ours)

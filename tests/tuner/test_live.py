@@ -15,7 +15,7 @@ import pytest
 from envs.hosts.lab import manage
 from envs.hosts.lab.config import LabConfig
 from envs.hosts.lab.host import LabHost
-from tuner import state
+from tuner import state as state_module
 from tuner.settings import read
 from tuner.transaction import transaction
 
@@ -85,12 +85,17 @@ def journal(lab: manage.LabStatus) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def begin(lab: manage.LabStatus, setting: str) -> "subprocess.Popen[str]":
+def watchdog(lab: manage.LabStatus) -> int:
+    """The process on the host that holds its lock."""
+    return int((Path(lab.state_dir) / "lock").read_text().split()[1])
+
+
+def begin(lab: manage.LabStatus, setting: str, *more: str) -> "subprocess.Popen[str]":
     """An apply that has got as far as trying its setting on the host."""
     before = journal(lab).count('"applying"')
     as_found = readings(lab)
     words = ("apply", "--host", URI, "--setting", setting, "--pairs", "100", "--seconds", "0.3")
-    process = tuner(*words)
+    process = tuner(*words, *more)
     while journal(lab).count('"applying"') == before or readings(lab) == as_found:
         assert process.poll() is None, process.communicate()[1]
     return process
@@ -112,6 +117,87 @@ def test_an_interrupted_apply_leaves_the_host_as_found(
     assert answer("status", "--host", URI, "--json")["state"] == "untouched"
 
 
+def test_a_host_whose_tuner_is_killed_puts_itself_back(lab: manage.LabStatus, setting: str) -> None:
+    as_found = readings(lab)
+    process = begin(lab, setting, "--confirm-within", "12")
+    process.kill()
+    process.communicate()
+    while readings(lab) != as_found:
+        pass
+    status = answer("status", "--host", URI, "--json")
+    assert (status["state"], status["edited"]) == ("reverted", [])
+    plan = answer("plan", "--host", URI, "--setting", setting, "--seconds", "0.1", "--json")
+    assert plan["changes"]
+    assert answer("status", "--host", URI, "--json")["state"] == "untouched"
+
+
+def test_a_watchdog_that_is_killed_is_replaced_and_the_tuning_goes_on(
+    lab: manage.LabStatus, setting: str
+) -> None:
+    as_found = readings(lab)
+    process = begin(lab, setting)
+    killed = watchdog(lab)
+    os.kill(killed, signal.SIGKILL)
+    while watchdog(lab) == killed:
+        assert process.poll() is None, process.communicate()[1]
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert readings(lab) == as_found
+
+
+def test_a_person_s_edit_ends_the_tuning_and_stays(lab: manage.LabStatus, setting: str) -> None:
+    as_found = readings(lab)
+    record = json.loads((Path(lab.state_dir) / "lab.json").read_text())
+    inside = ("nsenter", "-t", str(record["supervisor"]["pid"]), "-n", "--")
+    before = journal(lab).count('"applied"')
+    process = begin(lab, setting, "--seconds", "3")
+    while journal(lab).count('"applied"') == before:
+        assert process.poll() is None, process.communicate()[1]
+    edit = (*inside, "ip", "link", "set", "dev", "vif2", "txqueuelen")
+    subprocess.run((*edit, "777"), check=True)
+    _, err = process.communicate()
+    assert process.returncode == 4
+    assert "somebody else changed the host while it was tuned: tx_queue vif2" in err
+    assert readings(lab) != as_found
+    subprocess.run((*edit, "1000"), check=True)
+    assert readings(lab) == as_found
+
+
+def test_what_is_held_waits_for_a_person(lab: manage.LabStatus, setting: str) -> None:
+    as_found = readings(lab)
+    for command, state in (("rollback", "untouched"), ("confirm", "confirmed")):
+        host = LabHost.open(NAME)
+        target = read(Path(setting)).over(host.settings())
+        with state_module.held(host) as held, transaction(held, "test") as trial:
+            trial.apply(target)
+            trial.hold("by a test")
+        assert answer("status", "--host", URI, "--json")["state"] == "held"
+        _, err = tuner("plan", "--host", URI, "--setting", setting).communicate()
+        assert "held by the person who is to confirm it" in err
+        answer(command, "--host", URI, "--json")
+        assert (readings(lab) == as_found) == (command == "rollback")
+        assert answer("status", "--host", URI, "--json")["state"] == state
+    answer("rollback", "--host", URI, "--json")
+    assert readings(lab) == as_found
+
+
+def test_what_is_held_and_not_confirmed_goes_back(lab: manage.LabStatus, setting: str) -> None:
+    as_found = readings(lab)
+    host = LabHost.open(NAME)
+    target = read(Path(setting)).over(host.settings())
+    with state_module.held(host, confirm_within=12) as held, transaction(held, "test") as trial:
+        trial.apply(target)
+        trial.hold("by a test")
+    while readings(lab) != as_found:
+        pass
+    status = answer("status", "--host", URI, "--json")
+    assert status["state"] == "reverted"
+    _, err = (late := tuner("confirm", "--host", URI)).communicate()
+    assert late.returncode == 4
+    assert "put itself back" in err
+    answer("rollback", "--host", URI, "--json")
+
+
 def test_a_killed_apply_is_told_of_and_undone_by_rollback(
     lab: manage.LabStatus, setting: str
 ) -> None:
@@ -119,7 +205,7 @@ def test_a_killed_apply_is_told_of_and_undone_by_rollback(
     process = begin(lab, setting)
     process.kill()
     process.communicate()
-    assert answer("status", "--host", URI, "--json")["state"] == "interrupted"
+    assert answer("status", "--host", URI, "--json")["state"] == "reverting"
     answer("rollback", "--host", URI, "--json")
     assert readings(lab) == as_found
     assert answer("status", "--host", URI, "--json")["state"] == "untouched"
@@ -169,7 +255,7 @@ def test_what_is_confirmed_stays_until_it_is_rolled_back(
     as_found = readings(lab)
     host = LabHost.open(NAME)
     target = read(Path(setting)).over(host.settings())
-    with state.held(host) as held, transaction(host, held, "test") as trial:
+    with state_module.held(host) as held, transaction(held, "test") as trial:
         trial.apply(target)
         trial.confirm("by a test")
     assert host.settings() == target

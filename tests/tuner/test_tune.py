@@ -1,13 +1,14 @@
 """A policy let loose on a host: measured in turn, judged, and the best chosen."""
 
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from stumbling_host import FOUND, StumblingHost
+from stumbling_host import FOUND, StumblingHost, sample
 
 from envs.history import History
-from envs.host import Settings
+from envs.host import Sample, Settings
 from envs.reward import Guards
 from tuner import state
 from tuner.given import Given
@@ -39,9 +40,9 @@ def host(tmp_path: Path) -> StumblingHost:
     return StumblingHost(tmp_path)
 
 
-def tuned(host: StumblingHost, policy: Lengths | Given, tries: int = 3) -> Tuning:
-    budget = Budget(tries=tries, pairs=2, seconds=1.0, settle=0.0)
-    with state.held(host) as journal, transaction(host, journal, "test") as trial:
+def tuned(host: StumblingHost, policy: Lengths | Given, tries: int = 3, pairs: int = 2) -> Tuning:
+    budget = Budget(tries=tries, pairs=pairs, seconds=1.0, settle=0.0)
+    with state.held(host) as held, transaction(held, "test") as trial:
         return tune(trial, policy, budget, Guards(), lambda _what: None)
 
 
@@ -80,3 +81,33 @@ def test_pairs_begin_as_found_and_changed_in_turn(host: StumblingHost) -> None:
     host.before_measure = lambda host: lengths.append(host.now.tx_queue["vif1"])
     tuned(host, Lengths(64))
     assert lengths == [32, 32, 64, 64, 32]
+
+
+def test_measuring_ends_as_soon_as_one_can_tell(host: StumblingHost) -> None:
+    assert tuned(host, Lengths(64), pairs=12).trials[0].judgement.pairs == 3
+
+
+def test_measuring_goes_on_while_one_cannot_tell(host: StumblingHost) -> None:
+    noisy = cycle((5.0, 5.5, 6.0, 5.5, 5.0, 6.5))
+    host = StumblingHost(host.state_dir, lambda _settings: sample(next(noisy), 1.0))
+    assert tuned(host, Lengths(64), pairs=6).trials[0].judgement.pairs == 6
+
+
+def test_a_setting_that_starves_a_guest_is_left_after_one_sample(host: StumblingHost) -> None:
+    def starving(settings: Settings) -> Sample:
+        return sample(5.0, 1.0, share=0.5 if settings == FOUND else 0.99)
+
+    lengths: list[int] = []
+    host = StumblingHost(host.state_dir, starving)
+    host.before_measure = lambda host: lengths.append(host.now.tx_queue["vif1"])
+    assert tuned(host, Lengths(64), pairs=6).trials[0].judgement.outcome == "guard broken"
+    assert lengths == [32, 32, 64, 32]
+
+
+def test_a_load_that_stops_in_the_middle_leaves_the_host_as_found(host: StumblingHost) -> None:
+    left = iter((5.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0))
+    host = StumblingHost(host.state_dir, lambda _settings: sample(next(left), 1.0))
+    tuning = tuned(host, Lengths(64), pairs=6)
+    assert tuning.trials[0].judgement.outcome == "cannot tell"
+    assert "the load changed" in tuning.trials[0].judgement.reason
+    assert host.now == FOUND

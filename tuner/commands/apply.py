@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from tuner import state
 from tuner.commands import options
 from tuner.console import Output
 from tuner.settings import differences
@@ -21,8 +20,10 @@ from tuner.tune import Tuning, tune
 @options.pairs_option
 @options.seconds_option
 @options.guard_option
+@click.option("--hold", is_flag=True, help='Keep the best only if a person says "tuner confirm".')
+@options.confirm_option
 @options.json_option
-def command(
+def command(  # noqa: PLR0913 - one parameter for each option
     *,
     uri: str,
     policy: str,
@@ -31,6 +32,8 @@ def command(
     pairs: int | None,
     seconds: float | None,
     guards: tuple[str, ...],
+    hold: bool,
+    confirm_within: int,
     as_json: bool,
 ) -> None:
     """Tune a host: try settings, keep the best, or leave it as found.
@@ -43,17 +46,21 @@ def command(
     chosen = options.policy_of(policy, setting)
     rules = options.guards_of(options.kind_of(uri), guards)
     with (
-        options.opened(uri) as host,
-        state.held(host) as journal,
-        transaction(host, journal, f"apply {chosen.name}") as trial,
+        options.held(uri, confirm_within) as held,
+        transaction(held, f"apply {chosen.name}") as trial,
     ):
         budget = options.budget_of(trial.spec.kind, tries=tries, pairs=pairs, seconds=seconds)
         with output.progress(budget.measurements, f"{uri}, {chosen.name}") as step:
             tuning = tune(trial, chosen, budget, rules, step)
         if tuning.best is not None:
             trial.apply(tuning.best.settings)
-            trial.confirm(tuning.reason)
+            if hold:
+                trial.hold(tuning.reason)
+            else:
+                trial.confirm(tuning.reason)
     show(output, tuning)
+    if hold and tuning.best is not None:
+        output.show("", f"It goes back in {confirm_within} s, unless: tuner confirm --host {uri}")
     output.emit(tuning)
 
 

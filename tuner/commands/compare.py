@@ -11,7 +11,7 @@ from envs import scenario
 from envs.errors import InputError
 from envs.hosts.lab.config import Workload
 from envs.reward import Guards
-from tuner import report, state
+from tuner import report
 from tuner.commands import options
 from tuner.compare import (
     STOCK,
@@ -25,6 +25,7 @@ from tuner.console import Output
 from tuner.fresh_labs import ROUNDS, compare_fresh_labs
 from tuner.transaction import transaction
 from tuner.tune import Budget, Step
+from tuner.watchdog import CONFIRM_WITHIN
 
 PAIRS = 2
 """How often a live host is measured, as found and changed in turn, for each setting tried."""
@@ -130,11 +131,7 @@ def _on_live_host(
     uri: str, names: Sequence[str], runs: int, budget: Budget, rules: Guards, step: Step
 ) -> Results:
     policies = [registry.get(name) for name in names]
-    with (
-        options.opened(uri) as host,
-        state.held(host) as journal,
-        transaction(host, journal, "compare") as trial,
-    ):
+    with options.held(uri, CONFIRM_WITHIN) as held, transaction(held, "compare") as trial:
         bench = LiveBench(trial, budget, step)
         kept, tried = choose_live(bench, policies, budget.tries, rules)
         return Results(scores=score_live(bench, kept, runs, rules), tried=tried)

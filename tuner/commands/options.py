@@ -15,9 +15,12 @@ from envs.errors import InputError
 from envs.host import Host
 from envs.hosts.locate import open_host
 from envs.reward import Guards
+from tuner import state
 from tuner.given import Given
 from tuner.settings import read
+from tuner.state import Held
 from tuner.tune import Budget
+from tuner.watchdog import CONFIRM_WITHIN
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,12 +42,22 @@ tries_option = click.option(
     "--tries", type=click.IntRange(1), default=3, show_default=True, help="Settings to try."
 )
 pairs_option = click.option(
-    "--pairs", type=click.IntRange(2), help="Samples of each setting. [default: lab 4, sim 2]"
+    "--pairs",
+    type=click.IntRange(2),
+    help="Most pairs of samples of a setting. [default: live 12, sim 2]",
 )
 seconds_option = click.option(
     "--seconds",
     type=click.FloatRange(0.0, min_open=True),
-    help="Length of a sample. [default: lab 2, sim 0.5]",
+    help="Length of a sample. [default: live 2, sim 0.5]",
+)
+confirm_option = click.option(
+    "--confirm-within",
+    type=click.IntRange(3, 3600),
+    default=CONFIRM_WITHIN,
+    show_default=True,
+    metavar="SECONDS",
+    help="When the host is as it was by itself, should the tuner or the link die.",
 )
 guard_option = click.option(
     "--guard",
@@ -78,7 +91,7 @@ def budget_of(
     """The budget that the options ask for; a simulated host has no noise and starts settled."""
     if kind == "sim":
         return Budget(tries=tries, pairs=pairs or 2, seconds=seconds or 0.5, settle=0.0)
-    return Budget(tries=tries, pairs=pairs or 4, seconds=seconds or 2.0, settle=SETTLE)
+    return Budget(tries=tries, pairs=pairs or 12, seconds=seconds or 2.0, settle=SETTLE)
 
 
 def guards_of(kind: str, given: tuple[str, ...]) -> Guards:
@@ -99,6 +112,21 @@ def guards_of(kind: str, given: tuple[str, ...]) -> Guards:
         return msgspec.convert(changes, Guards)
     except msgspec.ValidationError as error:
         raise InputError(f"--guard: {error}") from error
+
+
+@contextmanager
+def held(uri: str, confirm_within: int, *, over_a_hold: bool = False) -> Iterator[Held]:
+    """The host of a URI with its lock held. See ``tuner.state.held``."""
+    with (
+        opened(uri) as host,
+        state.held(
+            host,
+            confirm_within=confirm_within,
+            reopen=lambda: open_host(uri),
+            over_a_hold=over_a_hold,
+        ) as found,
+    ):
+        yield found
 
 
 @contextmanager

@@ -9,14 +9,15 @@ from envs.history import History
 from envs.host import HostSpec, Record, Settings
 from envs.knobs import check
 from envs.reward import Verdict, judge
-from tuner import state
 from tuner.commands import options
 from tuner.console import Output
 from tuner.interrupts import interrupts
-from tuner.script import Scriptable, script
+from tuner.script import script
 from tuner.settings import Difference, differences
+from tuner.state import LiveHost
 from tuner.tables import diff_table, host_table, verdict_table
 from tuner.transaction import recover
+from tuner.watchdog import CONFIRM_WITHIN
 
 
 class Plan(Record, frozen=True):
@@ -58,10 +59,11 @@ def command(
     output = Output(as_json=as_json)
     chosen = options.policy_of(policy, setting)
     rules = options.guards_of(options.kind_of(uri), guards)
-    with options.opened(uri) as host, state.held(host) as journal:
+    with options.held(uri, CONFIRM_WITHIN) as held:
+        host = held.host
         with interrupts() as noted:
-            if recover(host, journal):
-                output.say("undid what an earlier tuner that was killed had left")
+            if undone := recover(held):
+                output.say(undone)
             noted.check()
         spec, found = host.describe(), host.settings()
         budget = options.budget_of(spec.kind, seconds=seconds)
@@ -73,7 +75,7 @@ def command(
         if settings is not None:
             check(spec, settings, found)
         if as_script:
-            if not isinstance(host, Scriptable):
+            if not isinstance(host, LiveHost):
                 raise InputError("a simulated host has no commands: use --script with a live host")
             changes = () if settings is None else host.changes(settings)
             click.echo(script(uri, chosen.name, changes), nl=False)

@@ -1,9 +1,8 @@
-"""``tuner rollback``: undo what the tuner did last."""
+"""``tuner rollback``: undo what the tuner did last, or back to before an earlier change."""
 
 import click
 
 from envs.host import Record, Settings
-from tuner import state
 from tuner.commands import options
 from tuner.console import Output
 from tuner.interrupts import interrupts
@@ -13,31 +12,44 @@ from tuner.transaction import recover, roll_back
 
 
 class Rollback(Record, frozen=True):
-    """What a rollback did."""
+    """What a rollback did; ``kept`` names what somebody else has set since, which stays."""
 
     host: str
     summary: str
     settings: Settings
     changes: tuple[Difference, ...]
+    kept: tuple[str, ...] = ()
 
 
 @click.command("rollback")
 @options.host_option
-@click.option("--force", is_flag=True, help="Even if somebody else has changed the host since.")
+@click.option(
+    "--to",
+    type=click.IntRange(1),
+    metavar="N",
+    help='To before the confirmed change N, as "tuner status" counts them. [default: the last]',
+)
+@click.option("--force", is_flag=True, help="Undo what somebody else has changed since as well.")
+@options.confirm_option
 @options.json_option
-def command(*, uri: str, force: bool, as_json: bool) -> None:
-    """Undo the last confirmed change of a host, or what a killed tuner left."""
+def command(*, uri: str, to: int | None, force: bool, confirm_within: int, as_json: bool) -> None:
+    """Undo confirmed changes of a host, or what waits for a confirmation or a killed tuner left.
+
+    What somebody else has changed since stays, and is named.
+    """
     output = Output(as_json=as_json)
-    with options.opened(uri) as host, state.held(host) as journal, interrupts():
-        before = host.settings()
-        if recover(host, journal):
-            summary = "undid what a process that is gone had left"
-        else:
-            last = roll_back(host, journal, force=force)
-            summary = f"undid the change of {last.after.time}"
-        settings = host.settings()
+    kept: tuple[str, ...] = ()
+    with options.held(uri, confirm_within, over_a_hold=True) as held, interrupts():
+        before = held.host.settings()
+        summary = recover(held)
+        if to is not None or not summary:
+            kept = roll_back(held, to=to, force=force)
+            summary = "undid the last change" if to is None else f"back to before change {to}"
+            if kept:
+                summary += f", but kept what somebody else set since: {', '.join(kept)}"
+        settings = held.host.settings()
     changes = differences(before, settings)
     output.show(f"{uri}: {summary}")
     if changes:
         output.show(diff_table(changes))
-    output.emit(Rollback(host=uri, summary=summary, settings=settings, changes=changes))
+    output.emit(Rollback(host=uri, summary=summary, settings=settings, changes=changes, kept=kept))

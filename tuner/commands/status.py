@@ -1,32 +1,73 @@
-"""``tuner status``: whether a host is as found, as confirmed, or neither."""
+"""``tuner status``: where a host stands, whatever has happened to it or to the tuner."""
+
+from datetime import UTC, datetime
+from typing import Literal
 
 import click
 
+from envs.errors import HostError
 from envs.host import Host, Record, Settings
-from tuner import state
+from tuner import watchdog
 from tuner.commands import options
 from tuner.console import Output
-from tuner.journal import Journal, Standing
-from tuner.lock import holder
+from tuner.journal import Generation, Pending, Standing
+from tuner.merge import changed
 from tuner.settings import Difference, differences
-from tuner.tables import diff_table
+from tuner.state import FOR_A_PERSON, LiveHost, journal_of
+from tuner.tables import diff_table, plain_table
+from tuner.watchdog import Look, is_gone
+
+State = Literal[
+    "simulated",
+    "untouched",
+    "confirmed",
+    "changed",
+    "busy",
+    "held",
+    "reverting",
+    "reverted",
+    "interrupted",
+    "unreadable",
+]
+
+
+class Change(Record, frozen=True):
+    """A confirmed change: its number for ``tuner rollback --to``, when, why and what."""
+
+    number: int
+    time: str
+    reason: str
+    changes: tuple[Difference, ...]
 
 
 class Status(Record, frozen=True):
     """Where a host stands.
 
-    ``state`` is ``simulated`` (nothing lasts), ``untouched`` (the tuner has changed nothing),
-    ``confirmed`` (as the last confirmed change left it), ``changed`` (somebody else has changed
-    it since: ``changes``), ``busy`` (being tuned now) or ``interrupted`` (left in the middle of a
-    transaction by a process that is gone). ``generations`` is the number of confirmed changes.
+    ``state`` is
+
+    - ``simulated``: nothing lasts;
+    - ``untouched``: the tuner has changed nothing, or undone it all;
+    - ``confirmed``: as the last confirmed change left it;
+    - ``changed``: somebody else has changed it since (``edited`` names the parts);
+    - ``busy``: being tuned now;
+    - ``held``: left for a person to confirm, for ``seconds_left``;
+    - ``reverting``: its tuner is gone, it puts itself back in ``seconds_left``;
+    - ``reverted``: it has put itself back, because its tuner fell silent;
+    - ``interrupted``: in the middle of a transaction, and nobody there to end it;
+    - ``unreadable``: it cannot be read, ``summary`` says why.
+
+    ``changes`` lead from what the host should be to what it is; ``generations`` are the confirmed
+    changes, oldest first.
     """
 
     host: str
-    state: str
+    state: State
     summary: str
-    settings: Settings
+    settings: Settings | None = None
     changes: tuple[Difference, ...] = ()
-    generations: int = 0
+    edited: tuple[str, ...] = ()
+    seconds_left: float | None = None
+    generations: tuple[Change, ...] = ()
 
 
 @click.command("status")
@@ -40,41 +81,106 @@ def command(*, uri: str, as_json: bool) -> None:
     output.show(f"{uri}: {status.summary}")
     if status.changes:
         output.show(diff_table(status.changes))
+    elif status.edited:
+        output.show(f"  {', '.join(status.edited)}")
+    if status.generations:
+        output.heading("Confirmed changes, each undone by: tuner rollback --to NUMBER")
+        table = plain_table("number", "time", "changed", "reason")
+        for one in status.generations:
+            subjects = ", ".join(f"{d.knob} of {d.subject}" for d in one.changes)
+            table.add_row(str(one.number), one.time, subjects, one.reason)
+        output.show(table)
     output.emit(status)
 
 
 def examine(uri: str, host: Host) -> Status:
-    """Compare what the journal says of a host with the host itself."""
-    settings = host.settings()
-    where = state.directory(host)
-    if where is None:
+    """Compare what the journal and the watchdog say of a host with the host itself."""
+    if not isinstance(host, LiveHost):
         summary = "a simulated host lives only within one command, nothing is kept"
-        return Status(host=uri, state="simulated", summary=summary, settings=settings)
-    standing = Journal(where / state.JOURNAL).standing()
-    word, summary, changes = _standing(standing, holder(where), settings)
+        return Status(host=uri, state="simulated", summary=summary, settings=host.settings())
+    found = watchdog.look(host.transport, host.state_dir)
+    standing = journal_of(host).standing()
+    generations = tuple(_change(n, one) for n, one in enumerate(standing.generations, 1))
+    try:
+        settings, snapshot = host.settings(), host.snapshot()
+    except HostError as error:
+        story = _story(standing, found)[1]
+        return Status(
+            host=uri,
+            state="unreadable",
+            summary=f"cannot be read: {error}; by the journal: {story}",
+            generations=generations,
+        )
+    state, summary = _story(standing, found)
+    should = _should_be(standing)
+    edited: tuple[str, ...] = ()
+    changes: tuple[Difference, ...] = ()
+    if should is not None and state in ("confirmed", "reverted", "interrupted", "reverting"):
+        edited, changes = changed(should[1], snapshot), differences(should[0], settings)
+        if edited and state == "confirmed":
+            state, summary = "changed", f"changed by somebody else since it was {summary}"
+        elif state == "reverted":
+            summary += ", but it is not as it was found" if edited else ", and is as it was found"
     return Status(
         host=uri,
-        state=word,
+        state=state,
         summary=summary,
         settings=settings,
         changes=changes,
-        generations=len(standing.generations),
+        edited=edited,
+        seconds_left=found.seconds_left,
+        generations=generations,
     )
 
 
-def _standing(
-    standing: Standing, held_by: str | None, settings: Settings
-) -> tuple[str, str, tuple[Difference, ...]]:
-    if held_by is not None:
-        return "busy", f"being tuned by {held_by}", ()
+def _story(standing: Standing, found: Look) -> tuple[State, str]:
+    """What the journal and the watchdog say, without a look at the knobs."""
     if standing.pending is not None:
-        left = differences(standing.pending.found, settings)
-        since = f"left in the middle of a transaction begun {standing.pending.time}"
-        return "interrupted", f"{since} by a process that is gone; run: tuner rollback", left
-    if not standing.generations:
-        return "untouched", "as found: no change of the tuner is in place", ()
-    last = standing.generations[-1].after
-    changes = differences(last.settings, settings)
-    if changes:
-        return "changed", f"changed by somebody else since the tuning of {last.time}", changes
-    return "confirmed", f"as confirmed {last.time}: {last.reason}", ()
+        return _unfinished(standing.pending, found)
+    if found.holder:
+        return "busy", f"held by {found.holder}"
+    if standing.generations:
+        last = standing.generations[-1].after
+        return "confirmed", f"as confirmed {last.time}: {last.reason}"
+    return "untouched", "as found: no change of the tuner is in place"
+
+
+def _unfinished(pending: Pending, found: Look) -> tuple[State, str]:
+    since = f"in the middle of a transaction begun {pending.begun.time}"
+    left = f"in {found.seconds_left or 0.0:.0f} s"
+    if found.reverted is not None:
+        when = datetime.fromtimestamp(found.reverted, UTC).isoformat("T", "seconds")
+        return "reverted", f"{_silence(pending)}; the host put itself back {when}"
+    if found.holder == FOR_A_PERSON:
+        return "held", f"waits for: tuner confirm; without it the host goes back {left}"
+    if not found.holder:
+        return "interrupted", f"left {since}, and its watchdog is gone, too; run: tuner rollback"
+    if is_gone(found.holder):
+        return "reverting", f"left {since} by {found.holder}, which is gone; goes back {left}"
+    return "busy", f"being tuned by {found.holder}; should it fall silent, goes back {left}"
+
+
+def _silence(pending: Pending) -> str:
+    if pending.held is not None:
+        return f"nobody confirmed what was held since {pending.held.time}"
+    return f"the tuner that began {pending.begun.time} fell silent"
+
+
+def _should_be(standing: Standing) -> tuple[Settings, bytes] | None:
+    """The settings and the snapshot that the host should have; None if the tuner has no say."""
+    if standing.pending is not None:
+        begun = standing.pending.begun
+        return begun.found, begun.snapshot.encode()
+    if standing.generations:
+        last = standing.generations[-1].after
+        return last.settings, last.snapshot.encode()
+    return None
+
+
+def _change(number: int, one: Generation) -> Change:
+    return Change(
+        number=number,
+        time=one.after.time,
+        reason=one.after.reason,
+        changes=differences(one.before.found, one.after.settings),
+    )

@@ -13,10 +13,10 @@ from agents.train import main as training
 from agents.train import train
 from envs.errors import InputError
 from envs.host import Record
-from tuner import state
 from tuner.commands import options
 from tuner.console import Output
 from tuner.transaction import lent
+from tuner.watchdog import CONFIRM_WITHIN
 
 
 class Trained(Record, frozen=True):
@@ -49,11 +49,7 @@ def _host_lent(settings: TrainConfig) -> Iterator[None]:
     if settings.host is None:
         yield
         return
-    with (
-        options.opened(settings.host) as host,
-        state.held(host) as journal,
-        lent(host, journal, "train"),
-    ):
+    with options.held(settings.host, CONFIRM_WITHIN) as held, lent(held, "train"):
         yield
 
 

@@ -1,0 +1,184 @@
+"""The watchdog of a host: it holds the lock, and undoes when the tuner falls silent.
+
+No test here measures time: they wait for states, and the watchdog's lease is a second.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from envs.errors import HostBusy, HostError
+from envs.hosts.transport import LocalTransport
+from tuner.journal import Confirmed, Journal
+from tuner.watchdog import Gone, Reverted, Watchdog, is_gone, look, me, take
+
+from stumbling_host import FOUND  # isort: skip
+
+HERE = LocalTransport()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def knob(tmp_path: Path) -> Path:
+    """What the watchdog is to put back to "found"."""
+    path = tmp_path / "knob with 'quotes'; $(and more)\n"
+    path.write_text("changed\n")
+    return path
+
+
+@pytest.fixture
+def dog(folder: Path) -> Iterator[Watchdog]:
+    with watchdog(folder, 100) as found:
+        yield found
+
+
+class watchdog:  # noqa: N801 - used as a function
+    """A watchdog that holds the lock, ended whatever happens."""
+
+    def __init__(self, folder: Path, seconds: int) -> None:
+        self.folder, self.dog = folder, Watchdog(HERE, folder, seconds)
+
+    def __enter__(self) -> Watchdog:
+        self.dog.start()
+        return self.dog
+
+    def __exit__(self, *_: object) -> None:
+        take(HERE, self.folder, self.dog.token)
+
+
+def put_back(knob: Path) -> list[tuple[str, ...]]:
+    return [
+        ("no-such-program", "whose failure must not matter"),
+        ("sh", "-c", 'printf "%s\\n" "$2" >"$1"', "sh", str(knob), "found"),
+    ]
+
+
+def wait(until: Callable[[], bool]) -> None:
+    while not until():
+        pass
+
+
+def pid(folder: Path) -> int:
+    return int((folder / "lock").read_text().split()[1])
+
+
+def test_the_lock_is_one_that_other_tools_see(folder: Path, dog: Watchdog) -> None:
+    taken = subprocess.run(["flock", "-n", str(folder / "lock"), "true"], check=False)
+    assert taken.returncode == 1
+    dog.release()
+    wait(
+        lambda: (
+            subprocess.run(["flock", "-n", folder / "lock", "true"], check=False).returncode == 0
+        )
+    )
+
+
+def test_a_second_one_is_told_who_holds_the_host(folder: Path, dog: Watchdog) -> None:
+    with pytest.raises(HostBusy, match=f"process {os.getpid()} on"):
+        Watchdog(HERE, folder, 100).start()
+
+
+def test_once_released_another_may_have_it_at_once(folder: Path, dog: Watchdog) -> None:
+    for _ in range(3):
+        dog.release()
+        dog.start()
+
+
+def test_silence_undoes_and_says_so(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 1) as dog:
+        dog.arm(put_back(knob))
+        wait(lambda: look(HERE, folder).reverted is not None)
+        assert knob.read_text() == "found\n"
+        with pytest.raises(Reverted):
+            dog.renew()
+    assert "no-such-program" in (folder / "undo.log").read_text()
+
+
+def test_while_it_is_renewed_nothing_is_undone(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 4) as dog:
+        dog.arm(put_back(knob))
+        first = (folder / "lease").read_text()
+        for _ in range(20):
+            dog.renew()
+        assert (folder / "lease").read_text() != first
+        assert look(HERE, folder).armed
+        assert knob.read_text() == "changed\n"
+
+
+def test_without_an_order_silence_only_lets_go_of_the_lock(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 1):
+        wait(lambda: not look(HERE, folder).token)
+    assert knob.read_text() == "changed\n"
+
+
+def test_a_watchdog_that_was_killed_is_noticed_and_started_again(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 100) as dog:
+        dog.arm(put_back(knob))
+        first = pid(folder)
+        os.kill(first, signal.SIGKILL)
+        wait(lambda: not Path(f"/proc/{first}").exists())
+        dog.renew()
+        found = look(HERE, folder)
+        assert found.armed
+        assert found.token == dog.token
+        assert pid(folder) != first
+
+
+def test_a_host_that_another_tuner_took_meanwhile_is_left_to_it(folder: Path) -> None:
+    with watchdog(folder, 100) as dog:
+        os.kill(pid(folder), signal.SIGKILL)
+        wait(lambda: not look(HERE, folder).token)
+        with watchdog(folder, 100), pytest.raises(HostBusy):
+            dog.renew()
+
+
+def test_releasing_leaves_what_is_to_be_undone_to_the_watchdog(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 1) as dog:
+        dog.arm(put_back(knob))
+        dog.release()
+        wait(lambda: knob.read_text() == "found\n")
+
+
+def test_a_confirmation_disarms_and_is_in_the_journal(folder: Path, knob: Path) -> None:
+    journal = Journal(HERE, folder)
+    with watchdog(folder, 100) as dog:
+        dog.arm(put_back(knob))
+        journal.close(Confirmed(settings=FOUND, snapshot="{}"))
+        assert not look(HERE, folder).armed
+        assert len(journal.events()) == 1
+
+
+def test_a_confirmation_that_comes_too_late_is_refused(folder: Path, knob: Path) -> None:
+    journal = Journal(HERE, folder)
+    with watchdog(folder, 1) as dog:
+        dog.arm(put_back(knob))
+        wait(lambda: look(HERE, folder).reverted is not None)
+        with pytest.raises(Reverted):
+            journal.close(Confirmed(settings=FOUND, snapshot="{}"))
+    assert journal.events() == ()
+
+
+def test_without_its_folder_it_ends(folder: Path, dog: Watchdog) -> None:
+    number = pid(folder)
+    for file in folder.iterdir():
+        file.unlink()
+    wait(lambda: not Path(f"/proc/{number}").exists())
+    with pytest.raises((Gone, HostError)):
+        dog.arm([])
+
+
+def test_who_we_are_is_not_gone_and_an_ended_process_is() -> None:
+    assert not is_gone(me())
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    assert is_gone(me().replace(str(os.getpid()), str(ended.pid)))
+    assert not is_gone(f"process {ended.pid} on another/machine since ever")
+    assert not is_gone("a person")

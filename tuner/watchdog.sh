@@ -1,0 +1,171 @@
+#!/bin/sh
+# What happens on a host that is being tuned, in the plainest shell: no Python, no network.
+#
+#   watchdog.sh VERB FOLDER [ARGUMENT...]
+#
+# One process on the host, "guard", is the lock and the revert timer in one. It holds FOLDER/lock
+# with flock for as long as it lives. The tuner renews FOLDER/lease, and when that has not
+# happened for as many seconds as it says, the guard carries out FOLDER/undo and ends.
+#
+#   lock    held by the guard; its text: token, pid of the guard, for whom
+#   lease   uptime of the host at the last heartbeat, and the seconds it is good for
+#   undo    the commands that put the host back; absent while nothing is to be undone
+#   undone  the same, once the guard has run them; undo.log has what they said
+#
+# Who renames undo first, the guard or a confirmation, has decided: a rename is one step, and needs
+# no space on a full disk. Time is the host's uptime, which no change of the clock touches.
+# Return codes: 10 held by another, 11 the guard is gone, 12 the guard has put the host back,
+# 13 the journal cannot be written, 14 the host lacks a program.
+
+verb=$1 folder=$2
+shift 2
+
+beat() { # SECONDS: renew the lease
+    read -r now _ </proc/uptime
+    printf '%s %s\n' "$now" "$1" >lease.new && mv -f lease.new lease
+}
+
+guarded() { # TOKEN: whether the guard of that token lives
+    read -r token pid _ 2>/dev/null <lock && [ "$token" = "$1" ] &&
+        grep -qs -- "$1" "/proc/$pid/cmdline"
+}
+
+free() { # whether the lock is free, or becomes so within a moment
+    tries=0
+    until flock -n lock true; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 10 ] || return
+        sleep 0.05
+    done
+}
+
+end() { # end the guard that guarded has found, and wait until it has let go of the lock
+    kill "$pid"
+    free
+}
+
+carry_out() { # a command of FOLDER/undo: its failure does not keep the next from being run
+    # shellcheck disable=SC2086 # $limit is two words or none
+    $limit "$@" </dev/null >&8 2>&1 8>&- 9>&-
+    printf '%s: %s\n' "$?" "$*" >&8
+}
+
+append() { # a line on stdin to the journal: all of it or nothing
+    line=$(cat)
+    size=$(wc -c 2>/dev/null <journal.jsonl) || size=0
+    if [ "$((size))" -gt 0 ] && [ "$(tail -c 1 journal.jsonl | wc -l)" -eq 0 ]; then
+        size=$((size - $(tail -n 1 journal.jsonl | wc -c))) # a line torn by a crash
+        truncate -s "$size" journal.jsonl
+    fi
+    { printf '%s\n' "$line" >>journal.jsonl; } 2>/dev/null && return
+    truncate -s "$((size))" journal.jsonl
+    return 13
+}
+
+case $verb in
+start) # TOKEN SECONDS HOLDER; this script on stdin: start the guard, and wait until it holds
+    mkdir -p -m 700 -- "$folder" && cd -- "$folder" || exit
+    guarded "$1" && beat "$2" && exit
+    command -v flock >/dev/null || { echo "flock (util-linux)" && exit 14; }
+    free || { cat lock && exit 10; }
+    [ "$(cut -d ' ' -f 1 lock)" != "$1" ] || beat "$2" # it was killed, and its tuner lives
+    cat >watchdog.sh.new && mv -f watchdog.sh.new watchdog.sh || exit 13
+    set -- sh "$folder/watchdog.sh" guard "$folder" "$@"
+    if [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ] && command -v systemd-run >/dev/null; then
+        systemd-run --quiet --collect --unit "viotune-$5" -p Restart=on-abnormal -- "$@" || exit
+    else
+        setsid "$@" </dev/null >/dev/null 2>&1 &
+    fi
+    tries=0
+    until guarded "$5"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 100 ] || { cat lock && exit 10; }
+        sleep 0.05
+    done
+    ;;
+guard) # TOKEN SECONDS HOLDER
+    cd -- "$folder" && exec 9>>lock || exit
+    tries=0
+    until flock -n 9; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 20 ] || exit
+        sleep 0.1
+    done
+    if [ "$(cut -d ' ' -f 1 lock)" != "$1" ]; then # else it was killed, and is started again
+        beat "$2"
+    fi
+    printf '%s %s %s\n' "$1" "$$" "$3" >lock
+    limit=
+    command -v timeout >/dev/null && limit="timeout 20"
+    while read -r last seconds <lease && read -r now _ </proc/uptime; do
+        if [ "$((${now%.*} - ${last%.*}))" -ge "$seconds" ]; then
+            mv -f undo undoing 2>/dev/null || exit 0
+            read -r again _ <lease
+            if [ "$again" = "$last" ]; then
+                { : >>undo.log; } 2>/dev/null && exec 8>>undo.log || exec 8>/dev/null
+                # shellcheck disable=SC1091 # written by arm
+                . ./undoing
+                mv -f undoing undone
+                exit 0
+            fi
+            mv -f undoing undo # a heartbeat at the last moment
+        fi
+        sleep 1 9>&-
+    done
+    ;;
+beat) # TOKEN SECONDS: renew the lease; say whether the guard lives and has not acted
+    cd -- "$folder" 2>/dev/null && guarded "$1" || exit 11
+    beat "$2" || exit 13
+    [ -e undo ] || exit 12
+    ;;
+arm) # TOKEN; what is to be carried out on stdin
+    cd -- "$folder" && guarded "$1" || exit 11
+    rm -f undone undo.log
+    { cat >undo.new && : >undo.log && mv -f undo.new undo; } || exit 13
+    ;;
+hold) # TOKEN SECONDS HOLDER: nobody renews the lease any more, and the lock is for a person
+    cd -- "$folder" && guarded "$1" || exit 11
+    printf '%s %s %s\n' "$1" "$pid" "$3" >lock
+    beat "$2" || exit 13
+    [ -e undo ] || exit 12
+    ;;
+close) # must|may; an event on stdin: disarm and tell the journal, both or neither
+    cd -- "$folder" || exit
+    rm -f closed
+    mv -f undo closed 2>/dev/null || [ "$1" = may ] || exit 12
+    if append; then
+        rm -f closed undone
+    else
+        mv -f closed undo 2>/dev/null
+        exit 13
+    fi
+    ;;
+append) # an event on stdin
+    mkdir -p -m 700 -- "$folder" && cd -- "$folder" || exit
+    append
+    ;;
+release) # TOKEN HOLDER: end the guard; if something is left to undo, let it hold on for HOLDER
+    cd -- "$folder" 2>/dev/null && guarded "$1" || exit 0
+    if [ -e undo ] || [ -e undoing ]; then
+        printf '%s %s %s\n' "$1" "$pid" "$2" >lock
+    else
+        end
+    fi
+    ;;
+take) # TOKEN: end the guard of a tuner that is gone; whoever takes the lock next undoes
+    cd -- "$folder" && guarded "$1" && end
+    exit 0
+    ;;
+look) # tell what is here
+    cd -- "$folder" 2>/dev/null || exit 0
+    if [ -e lock ] && ! flock -n -s lock true; then
+        printf 'held %s\n' "$(cat lock)"
+    fi
+    [ -e lease ] && printf 'lease %s\n' "$(cat lease)"
+    printf 'uptime %s\n' "$(cat /proc/uptime)"
+    for mark in undo undoing undone; do
+        [ -e "$mark" ] && printf '%s %s\n' "$mark" "$(stat -c %Z "$mark")"
+    done
+    exit 0
+    ;;
+esac
