@@ -5,6 +5,7 @@ Version 2 has one tree, and a controller works in a group only where its parent 
 hybrid host has both, with the controller in one of them. Source: cgroups(7).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from envs.host import Record
 
 
 class Controller(Record, frozen=True):
-    """The CPU controller: its version and the mount point of its tree."""
+    """A controller's tree: its version and its mount point; its weights where it is the CPU's."""
 
     version: Literal[1, 2]
     root: str
@@ -33,15 +34,30 @@ class Controller(Record, frozen=True):
         return (1, 10000) if self.version == 2 else (2, 262144)
 
 
-def find(mounts: str, controllers_of: dict[str, str]) -> Controller | None:
-    """The CPU controller, given ``/proc/mounts`` and each v2 tree's ``cgroup.controllers``."""
+def find(mounts: str, controllers_of: Mapping[str, str], wanted: str = "cpu") -> Controller | None:
+    """A controller, given ``/proc/mounts`` and each v2 tree's ``cgroup.controllers``."""
     for line in mounts.splitlines():
         _, where, kind, options, *_ = line.split()
-        if kind == "cgroup2" and "cpu" in controllers_of.get(where, "").split():
+        if kind == "cgroup2" and wanted in controllers_of.get(where, "").split():
             return Controller(version=2, root=where)
-        if kind == "cgroup" and "cpu" in options.split(","):
+        if kind == "cgroup" and wanted in options.split(","):
             return Controller(version=1, root=where)
     return None
+
+
+def trees(mounts: str) -> tuple[str, ...]:
+    """The mount points of version 2 trees; their ``cgroup.controllers`` is what ``find`` needs."""
+    lines = (line.split() for line in mounts.splitlines())
+    return tuple(where for _, where, kind, *_ in lines if kind == "cgroup2")
+
+
+def membership(text: str, controller: Controller, name: str = "cpu") -> str:
+    """The path of a process in a controller's tree, out of ``/proc/PID/cgroup``; ``/`` if none."""
+    for line in text.splitlines():
+        _, names, path = line.split(":", 2)
+        if names == "" if controller.version == 2 else name in names.split(","):
+            return path
+    return "/"
 
 
 def detect() -> Controller | None:

@@ -1,0 +1,134 @@
+"""A KVM host's counters, and the sample between two readings, all in one round trip.
+
+The interval passes on the host, between the questions before it and those after it, so neither
+the link nor this machine adds to it. ``perf`` waits there where it is installed, and counts.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from envs.errors import HostError
+from envs.host import HostSpec, Port, Record, Sample, Traffic
+from envs.hosts import linux
+from envs.hosts.change import Command
+from envs.hosts.kvm.site import Guest, Site
+from envs.hosts.transport import Result, files_read, printed, reading
+
+_DEV, _STAT = "/proc/net/dev", "/proc/stat"
+_CLOCK: Command = ("date", "+%s.%N")
+_WAIT = 'perf stat -x, -a -e cache-misses -- sleep "$1" || sleep "$1"'
+
+
+class Counters(Record, frozen=True):
+    """Everything measured, since boot or creation, at one moment (seconds by the host's clock).
+
+    ``cpu`` is by thread, ``whole`` the CPU time of all threads of a guest's process.
+    """
+
+    at: float
+    ports: Mapping[str, Port]
+    cpu: Mapping[str, float]
+    whole: Mapping[str, float]
+    cores: Mapping[int, linux.CoreTime]
+
+
+def measuring(site: Site, seconds: float) -> tuple[Command, ...]:
+    """The commands that measure for some seconds."""
+    wait = ("sh", "-c", _WAIT, "sh", f"{seconds:.3f}")
+    return (*_questions(site), wait, *_questions(site))
+
+
+def measured(site: Site, answers: Sequence[Result]) -> tuple[Counters, Counters, float | None]:
+    """The counters before and after out of the answers, and the cache misses in between."""
+    each = len(_questions(site))
+    waited = answers[each]
+    return _count(site, answers[:each]), _count(site, answers[each + 1 :]), misses(waited.err)
+
+
+def misses(shown: str) -> float | None:
+    """The cache misses that ``perf stat -x,`` counted, None where it could not.
+
+    The first field is the count; it is in words where the processor has no such counter.
+    """
+    for line in shown.splitlines():
+        count, *rest = line.split(",")
+        if "cache-misses" in rest and count.isdecimal():
+            return float(count)
+    return None
+
+
+def sample(
+    site: Site, spec: HostSpec, before: Counters, after: Counters, cache_misses: float | None
+) -> Sample:
+    """What happened between two readings."""
+    cpu = {key: after.cpu[key] - before.cpu[key] for key in after.cpu}
+    out = _between(before.ports[site.uplink.name], after.ports[site.uplink.name])
+    softirq = sum(after.cores[c].softirq - before.cores[c].softirq for c in spec.core_ids)
+    # towards the bridge is outward for a vif, and inward for the uplink; a bridge that is its own
+    # uplink gives to the host what it receives
+    turned = Port(inward=out.outward, outward=out.inward)
+    return Sample(
+        seconds=after.at - before.at,
+        vifs={vif: _between(before.ports[vif], after.ports[vif]) for vif in spec.vifs},
+        uplink=out if site.uplink.name == site.bridge else turned,
+        guest_cpu={g.name: _guest_cpu(g, cpu, before, after) for g in site.guests},
+        backend_cpu={key: cpu[key] for key in site.backends},
+        core_busy={c: after.cores[c].busy - before.cores[c].busy for c in spec.core_ids},
+        softirq=0.0 if spec.softirq_in_tasks else softirq,
+        cache_misses=cache_misses,
+    )
+
+
+def _questions(site: Site) -> tuple[Command, ...]:
+    folders = (*(f"/proc/{guest.pid}" for guest in site.guests), *site.threads.values())
+    each = (f"{folder}/{name}" for folder in folders for name in ("stat", "schedstat"))
+    return (_CLOCK, reading((*each, _STAT, _DEV)))
+
+
+def _count(site: Site, answers: Sequence[Result]) -> Counters:
+    clock, read = answers
+    texts = files_read(read)
+    return Counters(
+        at=float(printed(clock)),
+        ports=linux.interfaces(texts[_DEV]),
+        cpu={key: _cpu(key, folder, texts) for key, folder in site.threads.items()},
+        whole={guest.name: _whole(guest, texts) for guest in site.guests},
+        cores=linux.core_times(texts[_STAT]),
+    )
+
+
+def _cpu(key: str, folder: str, texts: Mapping[str, str]) -> float:
+    stat = texts.get(f"{folder}/stat")
+    if stat is None:
+        raise HostError(f"the thread {key!r} has ended: run this again")
+    return linux.task(stat, texts.get(f"{folder}/schedstat", "")).cpu
+
+
+def _whole(guest: Guest, texts: Mapping[str, str]) -> float:
+    task = linux.task(texts.get(f"/proc/{guest.pid}/stat", "0 () X" + " 0" * 20))
+    if task.start != guest.start:
+        raise HostError(f"guest {guest.name!r} has ended or was started anew: run this again")
+    return task.cpu
+
+
+def _guest_cpu(guest: Guest, cpu: Mapping[str, float], before: Counters, after: Counters) -> float:
+    """The guest's VCPUs, and what its process used beyond all threads that are known.
+
+    The latter (workers that come and go) is known in jiffies only, so it may seem less than none.
+    """
+    inside = [key for key, f in guest.threads.items() if f.startswith(f"/proc/{guest.pid}/")]
+    rest = after.whole[guest.name] - before.whole[guest.name] - sum(cpu[key] for key in inside)
+    own = [key for key in guest.threads if key not in guest.backends]
+    return sum(cpu[key] for key in own) + max(0.0, rest)
+
+
+def _between(before: Port, after: Port) -> Port:
+    def less(now: Traffic, then: Traffic) -> Traffic:
+        return Traffic(
+            bytes=now.bytes - then.bytes,
+            packets=now.packets - then.packets,
+            drops=now.drops - then.drops,
+        )
+
+    return Port(
+        inward=less(after.inward, before.inward), outward=less(after.outward, before.outward)
+    )

@@ -1,0 +1,1 @@
+"""A KVM host to try things on, made of namespaces on this machine."""

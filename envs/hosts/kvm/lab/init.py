@@ -1,0 +1,94 @@
+"""The first process of a KVM lab's namespaces: makes its network, runs libvirt, reaps the dead.
+
+    unshare --mount --net --pid --fork --mount-proc python init.py FOLDER READY
+
+It has mounts, a network and processes of its own, so the libvirt in it has nothing to do with
+one of the machine's, and when it ends everything in it ends. It writes a line to READY when
+libvirt answers. Run as a script with the standard library alone.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BRIDGE = "br0"
+UPLINK = "uplink"
+OUTSIDE = "10.77.255.1"
+
+_QEMU_CONF = """user = "root"
+group = "root"
+security_driver = "none"
+remember_owner = 0
+"""
+_LIBVIRTD_CONF = 'auth_unix_rw = "none"\nauth_unix_ro = "none"\n'
+
+
+def run(*command: str) -> None:
+    """One command that must succeed."""
+    subprocess.run(command, check=True)
+
+
+def mounts(folder: Path) -> None:
+    """What libvirt keeps on the machine is ours alone: empty, and gone at the end."""
+    config = folder / "etc"
+    config.mkdir(exist_ok=True)
+    (config / "qemu.conf").write_text(_QEMU_CONF)
+    (config / "libvirtd.conf").write_text(_LIBVIRTD_CONF)
+    (config / "virtlogd.conf").write_text("")
+    run("mount", "--make-rprivate", "/")
+    run("mount", "--bind", str(config), "/etc/libvirt")
+    for place in ("/run", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt"):
+        run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", place)
+
+
+def network() -> None:
+    """A bridge with an uplink; behind that, in a namespace named outside, another machine."""
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "link", "add", BRIDGE, "type", "bridge")
+    run("ip", "netns", "add", "outside")
+    run("ip", "link", "add", UPLINK, "type", "veth", "peer", "name", "eth0", "netns", "outside")
+    run("ip", "link", "set", UPLINK, "master", BRIDGE, "up")
+    run("ip", "link", "set", BRIDGE, "up")
+    for words in (
+        ("link", "set", "lo", "up"),
+        ("addr", "add", f"{OUTSIDE}/16", "dev", "eth0"),
+        ("link", "set", "eth0", "up"),
+    ):
+        run("ip", "-n", "outside", *words)
+
+
+def serve(folder: Path) -> None:
+    """Start libvirt's daemons and wait until they answer."""
+    for daemon in ("virtlogd", "libvirtd"):
+        with (folder / f"{daemon}.log").open("wb") as log:
+            subprocess.Popen([daemon], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    deadline = time.monotonic() + 60
+    while subprocess.run(["virsh", "-q", "list"], capture_output=True, check=False).returncode:
+        if time.monotonic() > deadline:
+            raise TimeoutError("libvirt does not answer")
+        time.sleep(0.1)
+
+
+def main(folder: Path, ready: int) -> None:
+    """Make everything, say so, and then reap whatever loses its parent."""
+    os.set_inheritable(ready, False)
+    mounts(folder)
+    network()
+    serve(folder)
+    os.write(ready, b"ready\n")
+    os.close(ready)
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            signal.pause()
+
+
+if __name__ == "__main__":
+    os.environ["LC_ALL"] = "C"
+    os.environ["LIBVIRT_DEFAULT_URI"] = "qemu:///system"
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    main(Path(sys.argv[1]), int(sys.argv[2]))

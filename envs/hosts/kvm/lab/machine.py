@@ -1,0 +1,136 @@
+"""A whole KVM host of one's own on any Linux machine: libvirt with QEMU guests, in namespaces.
+
+    outside (a namespace) ── uplink ── br0 ── vnet0 ── g1 (QEMU)
+                                        └──── vnet1 ── g2 (QEMU)
+
+Guests run in software (``<domain type='qemu'>``), so no KVM is needed, and QEMU's own threads are
+the backends. What runs on such a host is what runs on a real one: libvirt, QEMU, taps, cgroups.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from envs.errors import HostError
+from envs.host import Record
+from envs.hosts.kvm.lab.image import Image
+from envs.hosts.kvm.lab.init import BRIDGE
+from envs.hosts.transport import LocalTransport, Result, output
+
+_INIT = Path(__file__).parent / "init.py"
+
+
+class GuestPlan(Record, frozen=True):
+    """A guest to boot: its number gives it the address 10.77.0.NUMBER; it sends to ``to``."""
+
+    name: str
+    number: int
+    vcpus: int = 1
+    to: tuple[str, ...] = ()
+    busy: int = 0
+    iothreads: int = 0
+    vifs: int = 1
+    bridge: str = BRIDGE
+
+
+def address(number: int) -> str:
+    """The address of a guest."""
+    return f"10.77.0.{number}"
+
+
+def mac(number: int, vif: int = 0) -> str:
+    """The address of a guest's interface."""
+    return f"52:54:00:77:{vif:02x}:{number:02x}"
+
+
+def domain(plan: GuestPlan, boots: Image) -> str:
+    """The guest as libvirt is told of it."""
+    words = ["console=ttyS0", "quiet", "panic=1", f"ip.{address(plan.number)}"]
+    words += [f"to.{where}" for where in plan.to] + ([f"busy.{plan.busy}"] if plan.busy else [])
+    iothreads = f"<iothreads>{plan.iothreads}</iothreads>" if plan.iothreads else ""
+    vifs = "".join(
+        f"<interface type='bridge'><source bridge='{plan.bridge}'/><model type='virtio'/>"
+        f"<mac address='{mac(plan.number, vif)}'/></interface>"
+        for vif in range(plan.vifs)
+    )
+    return f"""<domain type='qemu'>
+  <name>{escape(plan.name)}</name><memory unit='MiB'>160</memory><vcpu>{plan.vcpus}</vcpu>
+  {iothreads}
+  <os><type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>{boots.kernel}</kernel><initrd>{boots.initrd}</initrd>
+    <cmdline>{" ".join(words)}</cmdline></os>
+  <features><acpi/></features><on_reboot>restart</on_reboot>
+  <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>{vifs}
+    <controller type='usb' model='none'/><memballoon model='none'/>
+    <serial type='file'><source path='/var/log/libvirt/console-{plan.number}.log'/></serial>
+  </devices>
+</domain>
+"""
+
+
+class Machine:
+    """A running lab, and a transport into it: commands run as on the host itself."""
+
+    def __init__(self) -> None:
+        """Start it. Raises HostError where it cannot be."""
+        self.folder = Path(tempfile.mkdtemp(prefix="viotune-kvm-"))
+        ready, answer = os.pipe()
+        spaces = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+        with (self.folder / "init.log").open("wb") as log:
+            self._unshare = subprocess.Popen(
+                ["unshare", *spaces, "--", sys.executable, "-IS", _INIT, self.folder, str(answer)],
+                pass_fds=(answer,),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
+        os.close(answer)
+        with os.fdopen(ready) as pipe:
+            said = pipe.readline()  # not to the end: unshare holds it open, too
+        if not said:
+            log_text = (self.folder / "init.log").read_text().strip().splitlines()
+            self.stop()
+            raise HostError(f"no KVM lab: {log_text[-1] if log_text else 'no message'}")
+        children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
+        self.pid = int(children.read_text().split()[0])
+
+    def enter(self, argv: Sequence[str]) -> tuple[str, ...]:
+        """A command as it is run in the lab."""
+        return ("nsenter", "-t", str(self.pid), "-m", "-n", "-p", "--", *argv)
+
+    def boot(self, plan: GuestPlan, boots: Image) -> None:
+        """Create a guest; it is up a few seconds later."""
+        text = domain(plan, boots).encode()
+        xml = self.folder / "guest.xml"
+        xml.write_bytes(text)
+        output(self.transport, ("virsh", "-c", "qemu:///system", "create", str(xml)))
+
+    @property
+    def transport(self) -> "MachineTransport":
+        """Runs commands in the lab."""
+        return MachineTransport(self)
+
+    def stop(self) -> None:
+        """End everything in it."""
+        self._unshare.send_signal(signal.SIGKILL)  # --kill-child: the namespace goes with it
+        self._unshare.wait()
+        shutil.rmtree(self.folder)
+
+
+class MachineTransport(LocalTransport):
+    """A transport into a lab's namespaces."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+        """Run one command there. See ``Transport.run``."""
+        done = super().run(self._machine.enter(argv), stdin=stdin, timeout=timeout)
+        return Result(argv=tuple(argv), rc=done.rc, out=done.out, err=done.err)

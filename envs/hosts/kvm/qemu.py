@@ -1,0 +1,171 @@
+"""QEMU processes as ``/proc`` shows them: threads by what they do, taps, and the command line.
+
+QEMU names its threads if it is run with ``debug-threads=on``, as libvirt and Proxmox VE do:
+``CPU n/KVM`` a VCPU, ``IO name`` an I/O thread, all others the emulator. vhost workers are named
+``vhost-PID`` after their owner: kernel threads of their own before Linux 6.4, threads of QEMU
+since. A descriptor of ``/dev/net/tun`` tells in ``fdinfo`` which tap it is.
+Sources: qemu(1), ``vhost_task_create`` in ``kernel/vhost_task.c``, ``tun_chr_show_fdinfo`` in
+``drivers/net/tun.c``.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from envs.errors import HostError
+from envs.host import Record
+from envs.hosts.change import Command
+from envs.hosts.linux import task
+from envs.hosts.transport import Result, files_read, reading
+
+FIND: Command = (
+    *("find", "/proc", "-maxdepth", "2", "-path", "/proc/[0-9]*/exe"),
+    *("(", "-lname", "*/qemu-system-*", "-o", "-lname", "*/qemu-kvm*", ")"),
+)
+"""Finds the QEMU processes. Its complaints about processes that end meanwhile mean nothing."""
+
+VHOST: Command = ("sh", "-c", 'grep -sHZ "^vhost-" /proc/[0-9]*/comm; true')
+"""Finds the vhost workers that are processes of their own."""
+
+_TASKS = 'grep -sHZ "" /proc/"$1"/task/*/comm'
+_TAPS = 'grep -sHZ "^iff:" /proc/"$1"/fdinfo/*; true'
+
+_VCPU = re.compile(r"CPU (\d+)/\w+")
+_IOTHREAD = re.compile(r"IO (?!mon_)(\S+)")
+_VHOST_TASK = re.compile(r"vhost-\d+")
+
+
+class Process(Record, frozen=True):
+    """A QEMU process: its threads by number or name, and its taps.
+
+    ``start`` is in jiffies since boot: with it a pid is one process for ever. ``vhost`` are the
+    folders in ``/proc`` of its workers. ``rest`` are the emulator's threads, the main one first.
+    ``taps`` are in the order of their descriptors; ``macs`` names the addresses that are known.
+    ``cgroups`` is the text of ``/proc/PID/cgroup``.
+    """
+
+    pid: int
+    start: int
+    name: str
+    uuid: str
+    vcpus: Mapping[int, int]
+    iothreads: Mapping[str, int]
+    vhost: tuple[str, ...]
+    rest: tuple[int, ...]
+    taps: tuple[str, ...]
+    macs: Mapping[str, str]
+    cgroups: str
+
+
+def pids(found: Result) -> tuple[int, ...]:
+    """The pids out of the answer to ``FIND``."""
+    return tuple(sorted(int(line.split("/")[2]) for line in found.out.splitlines() if line))
+
+
+def workers(found: Result) -> Mapping[int, tuple[int, ...]]:
+    """The vhost workers of each owner out of the answer to ``VHOST``, oldest first."""
+    owned: dict[int, list[int]] = {}
+    for path, name in files_read(found).items():
+        owner = name.strip().removeprefix("vhost-")
+        if owner.isdecimal():
+            owned.setdefault(int(owner), []).append(int(path.split("/")[2]))
+    return {owner: tuple(sorted(tids)) for owner, tids in owned.items()}
+
+
+def questions(pid: int) -> tuple[Command, ...]:
+    """What must be asked of the host to know a QEMU process."""
+    folder = f"/proc/{pid}"
+    return (
+        ("cat", f"{folder}/cmdline"),
+        reading((f"{folder}/stat", f"{folder}/cgroup")),
+        ("sh", "-c", _TASKS, "sh", str(pid)),
+        ("sh", "-c", _TAPS, "sh", str(pid)),
+    )
+
+
+def process(pid: int, answers: Sequence[Result], kernel_workers: Sequence[int]) -> Process | None:
+    """A process out of the answers to its questions, None if it has ended meanwhile."""
+    words = answers[0].out.split("\0")
+    texts, threads, taps = (files_read(answer) for answer in answers[1:])
+    folder = f"/proc/{pid}"
+    if f"{folder}/stat" not in texts or not threads:
+        return None
+    names = {int(path.split("/")[4]): name.strip("\n") for path, name in threads.items()}
+    vcpus = {int(m[1]): tid for tid, name in names.items() if (m := _VCPU.fullmatch(name))}
+    iothreads = {m[1]: tid for tid, name in names.items() if (m := _IOTHREAD.fullmatch(name))}
+    own_workers = [tid for tid, name in names.items() if _VHOST_TASK.fullmatch(name)]
+    known = {*vcpus.values(), *iothreads.values(), *own_workers}
+    by_descriptor = {int(p.split("/")[4]): t.split()[1] for p, t in taps.items() if t.split()[1:]}
+    arguments = tuple(_arguments(words))
+    return Process(
+        pid=pid,
+        start=task(texts[f"{folder}/stat"]).start,
+        name=_value(arguments, "-name", "guest") or f"pid-{pid}",
+        uuid=_value(arguments, "-uuid", ""),
+        vcpus=dict(sorted(vcpus.items())),
+        iothreads=dict(sorted(iothreads.items())),
+        vhost=(
+            *(f"/proc/{tid}/task/{tid}" for tid in sorted(kernel_workers)),
+            *(f"{folder}/task/{tid}" for tid in sorted(own_workers)),
+        ),
+        rest=(pid, *sorted(set(names) - known - {pid})),
+        taps=tuple(dict.fromkeys(by_descriptor[fd] for fd in sorted(by_descriptor))),
+        macs=_macs(arguments, by_descriptor),
+        cgroups=texts.get(f"{folder}/cgroup", ""),
+    )
+
+
+def properties(text: str, implied: str = "") -> Mapping[str, str]:
+    """The properties of an option, ``a=1,b=2`` or JSON; a comma in a value is doubled.
+
+    A first word without ``=`` is the value of ``implied``.
+    """
+    if text.startswith("{"):
+        try:
+            values = msgspec.json.decode(text, type=dict[str, object])
+        except msgspec.DecodeError as error:
+            raise HostError(f"an option of QEMU's cannot be read: {error}") from error
+        return {key: str(value) for key, value in values.items()}
+    found = {}
+    for number, part in enumerate(re.findall(r"(?:[^,]|,,)+", text)):
+        key, equals, value = part.replace(",,", ",").partition("=")
+        if equals:
+            found[key] = value
+        elif number == 0:
+            found[implied] = key
+    return found
+
+
+def _arguments(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each option with the word after it."""
+    for option, value in pairwise(words[1:]):
+        if option.startswith("-"):
+            yield "-" + option.lstrip("-"), value
+
+
+def _value(arguments: Sequence[tuple[str, str]], option: str, key: str) -> str:
+    for name, text in arguments:
+        if name == option:
+            return properties(text, key).get(key, "") if key else text
+    return ""
+
+
+def _macs(
+    arguments: Sequence[tuple[str, str]], by_descriptor: Mapping[int, str]
+) -> Mapping[str, str]:
+    """The address behind each tap, where the command line tells both."""
+    tap_of, mac_of = {}, {}
+    for option, text in arguments:
+        if option not in ("-netdev", "-device", "-nic"):
+            continue
+        given = properties(text, "type")
+        key = f"nic {text}" if option == "-nic" else given.get("netdev") or given.get("id", "")
+        first = re.split(r"[:,]", given.get("fd") or given.get("fds") or "")[0]
+        tap = given.get("ifname") or (by_descriptor.get(int(first)) if first.isdecimal() else None)
+        if tap and option != "-device":
+            tap_of[key] = tap
+        if "mac" in given:
+            mac_of[key] = given["mac"].lower()
+    return {tap: mac_of[key] for key, tap in tap_of.items() if key in mac_of}

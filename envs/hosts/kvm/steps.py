@@ -1,0 +1,216 @@
+"""The commands from one state of a KVM host to another, and those that put one back blindly."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from envs.host import Knob
+from envs.hosts import bridge
+from envs.hosts.change import Change, Command
+from envs.hosts.kvm.site import Guest, Site
+from envs.hosts.kvm.state import Cores, Kept, KvmState, Values, bridge_mode
+from envs.hosts.linux import as_list
+from envs.hosts.transport import replace_file, write_file
+
+_IF_SAME = """
+pid=$1 start=$2
+shift 2
+stat=$(cat "/proc/$pid/stat") || exit 0
+stat=${stat##*) }
+set -f
+[ "$(echo $stat | cut -d" " -f20)" = "$start" ] || exit 0
+exec "$@"
+"""
+"""Runs a command only while a process is the one that it was: pids are used again."""
+
+
+def changes(site: Site, before: KvmState, after: KvmState) -> tuple[Change, ...]:
+    """What differs, in the order it is to be changed.
+
+    The state as found is on file for as long as anything of it is another. Guests leave a core
+    before backends come, and these before the interrupts that feed them.
+    """
+    filed = tuple(_filed(site, before, after))
+    values = (
+        *_placement(site, before.now, after.now),
+        *_irqs(before.now, after.now),
+        *_weights(site, before.now, after.now),
+        *_queues(before.now, after.now),
+        *_bridge(site, before, after),
+    )
+    return (*filed, *values) if after.kept else (*values, *filed)
+
+
+def restoring(site: Site, then: KvmState) -> tuple[Command, ...]:
+    """The commands that put a host back as it was ``then``, whatever state it is in by now.
+
+    Each is harmless where its subject is gone, and where it has been run before.
+    """
+    now = then.now
+    own = [
+        (guest, command)
+        for guest in site.guests
+        for command in (
+            *_placing(site, guest, tuple(guest.threads), now, whole=True),
+            *((_weigh(site, guest, now.weight[guest.name]),) if guest.name in now.weight else ()),
+            *(_queue(vif, now.tx_queue[vif]) for vif in guest.vifs if vif in now.tx_queue),
+        )
+    ]
+    return (
+        *(
+            ("sh", "-c", _IF_SAME, "sh", str(guest.pid), str(guest.start), *command)
+            for guest, command in own
+        ),
+        *(write_file(file, as_list(cores)) for file, cores in now.irqs.items()),
+        *(bridge.restoring(site.bridge, now.bridge, site.plugs) if now.bridge else ()),
+        *_file(site, then.kept),
+    )
+
+
+def _filed(site: Site, before: KvmState, after: KvmState) -> Iterator[Change]:
+    if before.kept != after.kept:
+        yield Change(
+            knob="side_cores" if before.side_cores != after.side_cores else "placement",
+            subject="side-cores and the state as found",
+            before=_told(before.kept),
+            after=_told(after.kept),
+            do=_file(site, after.kept),
+            undo=_file(site, before.kept),
+        )
+
+
+def _told(kept: Kept | None) -> str:
+    if kept is None:
+        return "not kept"
+    return f"kept; reserved {as_list(kept.side_cores) or 'none'}"
+
+
+def _file(site: Site, kept: Kept | None) -> tuple[Command, ...]:
+    if kept is None:
+        return (("rm", "-f", "--", site.kept_file),)
+    text = msgspec.json.encode(kept, order="deterministic").decode()
+    return (
+        ("mkdir", "-p", "-m", "0700", "--", site.folder),
+        replace_file(site.kept_file, text),
+    )
+
+
+def _placement(site: Site, before: Values, after: Values) -> Iterator[Change]:
+    """VCPUs first, backends last: a group of libvirt's at a time."""
+    units = [
+        (guest, keys, group)
+        for guest in site.guests
+        for keys, group in (
+            *((group.members, group) for group in guest.groups),
+            *(((key,), None) for key in _ungrouped(guest)),
+        )
+    ]
+    backends = set(site.backends)
+    for guest, keys, group in sorted(units, key=lambda unit: not backends.isdisjoint(unit[1])):
+        moved = [key for key in keys if before.affinity[key] != after.affinity[key]]
+        if not moved and (group is None or before.cpuset[group.key] == after.cpuset[group.key]):
+            continue
+        subject = next((key for key in moved if key in backends), [*moved, keys[0]][0])
+        yield Change(
+            knob="placement" if subject in (*site.vcpus, *backends) else "side_cores",
+            subject=subject,
+            before=as_list(before.affinity[subject]),
+            after=as_list(after.affinity[subject]),
+            do=tuple(_placing(site, guest, keys, after)),
+            undo=tuple(_placing(site, guest, keys, before)),
+        )
+
+
+def _placing(
+    site: Site, guest: Guest, keys: Sequence[str], values: Values, *, whole: bool = False
+) -> Iterator[Command]:
+    """Put some of a guest's threads where ``values`` has them: with libvirt group by group.
+
+    libvirt gives all threads of a group the group's cores; those that are to have fewer get them
+    by themselves. A group that is to have none of its own, as above it, can be told only by file.
+    """
+    for group in guest.groups:
+        if site.libvirt is None or set(keys).isdisjoint(group.members):
+            continue
+        members = [key for key in group.members if key in values.affinity]
+        cpuset = values.cpuset.get(group.key) or _union(values, members)
+        if not members:
+            continue
+        yield site.libvirt.pin(guest.uuid, group.kind, group.number, as_list(cpuset))
+        if group.file and not values.cpuset.get(group.key):
+            yield write_file(group.file, "")
+        for key in members:
+            if whole or values.affinity[key] != cpuset or len(members) > 1:
+                yield _pin(guest, key, values.affinity[key])
+    for key in _ungrouped(guest):
+        if key in keys and key in values.affinity:
+            yield _pin(guest, key, values.affinity[key])
+
+
+def _ungrouped(guest: Guest) -> tuple[str, ...]:
+    grouped = {key for group in guest.groups for key in group.members}
+    return tuple(key for key in guest.threads if key not in grouped)
+
+
+def _union(values: Values, keys: Sequence[str]) -> Cores:
+    return tuple(sorted({core for key in keys for core in values.affinity[key]}))
+
+
+def _pin(guest: Guest, key: str, cores: Cores) -> Command:
+    tid = guest.threads[key].rpartition("/")[2]
+    return ("taskset", "-c", "-p", as_list(cores), tid)
+
+
+def _irqs(before: Values, after: Values) -> Iterator[Change]:
+    for file, cores in before.irqs.items():
+        old, new = as_list(cores), as_list(after.irqs[file])
+        subject = f"interrupt {file.split('/')[3]}"
+        yield from _change(
+            "placement", subject, (old, write_file(file, old)), (new, write_file(file, new))
+        )
+
+
+def _weights(site: Site, before: Values, after: Values) -> Iterator[Change]:
+    for guest in site.guests:
+        if guest.name in before.weight:
+            old, new = before.weight[guest.name], after.weight[guest.name]
+            undo, do = _weigh(site, guest, old), _weigh(site, guest, new)
+            yield from _change("weight", guest.name, (str(old), undo), (str(new), do))
+
+
+def _weigh(site: Site, guest: Guest, weight: int) -> Command:
+    if site.libvirt is not None:
+        return site.libvirt.weigh(guest.uuid, str(weight))
+    return write_file(guest.weight_file, str(weight))
+
+
+def _queues(before: Values, after: Values) -> Iterator[Change]:
+    for vif, old in before.tx_queue.items():
+        new = after.tx_queue[vif]
+        undo, do = _queue(vif, old), _queue(vif, new)
+        yield from _change("tx_queue", vif, (str(old), undo), (str(new), do))
+
+
+def _queue(vif: str, length: int) -> Command:
+    return ("ip", "link", "set", "dev", vif, "txqueuelen", str(length))
+
+
+def _bridge(site: Site, before: KvmState, after: KvmState) -> Iterator[Change]:
+    old, new = before.now.bridge, after.now.bridge
+    if old != new and old is not None and new is not None:
+        yield Change(
+            knob="bridge",
+            subject=site.bridge,
+            before=bridge_mode(site, before),
+            after=bridge_mode(site, after),
+            do=bridge.commands(site.bridge, old, new),
+            undo=bridge.commands(site.bridge, new, old),
+        )
+
+
+def _change(
+    knob: Knob, subject: str, before: tuple[str, Command], after: tuple[str, Command]
+) -> Iterator[Change]:
+    (old, undo), (new, do) = before, after
+    if old != new:
+        yield Change(knob=knob, subject=subject, before=old, after=new, do=(do,), undo=(undo,))
