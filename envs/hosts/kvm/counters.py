@@ -4,7 +4,7 @@ The interval passes on the host, between the questions before it and those after
 the link nor this machine adds to it. ``perf`` waits there where it is installed, and counts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from envs.errors import HostError
 from envs.host import HostSpec, Port, Record, Sample, Traffic
@@ -60,7 +60,7 @@ def sample(
     site: Site, spec: HostSpec, before: Counters, after: Counters, cache_misses: float | None
 ) -> Sample:
     """What happened between two readings."""
-    cpu = {key: after.cpu[key] - before.cpu[key] for key in after.cpu}
+    cpu = {key: after.cpu[key] - before.cpu[key] for key in after.cpu if key in before.cpu}
     out = _between(before.ports[site.uplink.name], after.ports[site.uplink.name])
     softirq = sum(after.cores[c].softirq - before.cores[c].softirq for c in spec.core_ids)
     # towards the bridge is outward for a vif, and inward for the uplink; a bridge that is its own
@@ -90,17 +90,21 @@ def _count(site: Site, answers: Sequence[Result]) -> Counters:
     return Counters(
         at=float(printed(clock)),
         ports=linux.interfaces(texts[_DEV]),
-        cpu={key: _cpu(key, folder, texts) for key, folder in site.threads.items()},
+        cpu=dict(_cpu(site, texts)),
         whole={guest.name: _whole(guest, texts) for guest in site.guests},
         cores=linux.core_times(texts[_STAT]),
     )
 
 
-def _cpu(key: str, folder: str, texts: Mapping[str, str]) -> float:
-    stat = texts.get(f"{folder}/stat")
-    if stat is None:
-        raise HostError(f"the thread {key!r} has ended: run this again")
-    return linux.task(stat, texts.get(f"{folder}/schedstat", "")).cpu
+def _cpu(site: Site, texts: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+    """The CPU time of each thread. Of those that are not placed, some come and go."""
+    placed = {*site.vcpus, *site.backends}
+    for key, folder in site.threads.items():
+        stat = texts.get(f"{folder}/stat")
+        if stat is not None:
+            yield key, linux.task(stat, texts.get(f"{folder}/schedstat", "")).cpu
+        elif key in placed:
+            raise HostError(f"the thread {key!r} has ended: run this again")
 
 
 def _whole(guest: Guest, texts: Mapping[str, str]) -> float:
@@ -115,10 +119,10 @@ def _guest_cpu(guest: Guest, cpu: Mapping[str, float], before: Counters, after: 
 
     The latter (workers that come and go) is known in jiffies only, so it may seem less than none.
     """
-    inside = [key for key, f in guest.threads.items() if f.startswith(f"/proc/{guest.pid}/")]
+    known = [key for key in guest.threads if key in cpu]
+    inside = [key for key in known if guest.threads[key].startswith(f"/proc/{guest.pid}/")]
     rest = after.whole[guest.name] - before.whole[guest.name] - sum(cpu[key] for key in inside)
-    own = [key for key in guest.threads if key not in guest.backends]
-    return sum(cpu[key] for key in own) + max(0.0, rest)
+    return sum(cpu[key] for key in known if key not in guest.backends) + max(0.0, rest)
 
 
 def _between(before: Port, after: Port) -> Port:

@@ -9,7 +9,7 @@ What was found is kept in a file on the host while anything of it is another. So
 is what was found brings back all of it to the byte, also what no setting tells.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from envs.errors import HostError
@@ -90,7 +90,7 @@ def answered(
     found = bridge.found(site.bridge or "lo", answers[1:], bypass_filters=bypass_filters)
     kept = texts.get(site.kept_file)
     groups = [group for guest in site.guests for group in guest.groups]
-    affinity = {key: _affinity(key, f, texts) for key, f in site.threads.items()}
+    affinity = dict(_affinities(site, texts))
     state = KvmState(
         now=Values(
             affinity=affinity,
@@ -187,8 +187,9 @@ def _cpusets(site: Site, found: Values, affinity: Mapping[str, Cores]) -> dict[s
     """Each group's cores: as found while its threads are, else all that its threads may use."""
     sets = dict(found.cpuset)
     for group in (group for guest in site.guests for group in guest.groups):
-        if any(affinity[key] != found.affinity[key] for key in group.members):
-            sets[group.key] = tuple(sorted({c for key in group.members for c in affinity[key]}))
+        members = [key for key in group.members if key in affinity]
+        if any(affinity[key] != found.affinity[key] for key in members):
+            sets[group.key] = tuple(sorted({core for key in members for core in affinity[key]}))
     return sets
 
 
@@ -214,10 +215,15 @@ def _same_guests(site: Site, texts: Mapping[str, str]) -> None:
             raise HostError(f"guest {guest.name!r} has ended or was started anew: run this again")
 
 
-def _affinity(key: str, folder: str, texts: Mapping[str, str]) -> Cores:
-    if f"{folder}/status" not in texts:
-        raise HostError(f"the thread {key!r} has ended: run this again")
-    return linux.affinity(texts[f"{folder}/status"])
+def _affinities(site: Site, texts: Mapping[str, str]) -> Iterator[tuple[str, Cores]]:
+    """Where each thread may run. Of those that are not placed, some come and go."""
+    placed = {*site.vcpus, *site.backends}
+    for key, folder in site.threads.items():
+        status = texts.get(f"{folder}/status")
+        if status is not None:
+            yield key, linux.affinity(status)
+        elif key in placed:
+            raise HostError(f"the thread {key!r} has ended: run this again")
 
 
 def _length(vif: str, found: BridgeFound) -> int:

@@ -107,7 +107,9 @@ def _placement(site: Site, before: Values, after: Values) -> Iterator[Change]:
     ]
     backends = set(site.backends)
     for guest, keys, group in sorted(units, key=lambda unit: not backends.isdisjoint(unit[1])):
-        moved = [key for key in keys if before.affinity[key] != after.affinity[key]]
+        moved = [
+            k for k in keys if k in before.affinity and before.affinity[k] != after.affinity[k]
+        ]
         if not moved and (group is None or before.cpuset[group.key] == after.cpuset[group.key]):
             continue
         subject = next((key for key in moved if key in backends), [*moved, keys[0]][0])

@@ -12,9 +12,27 @@ def test_what_names_no_host_is_refused_with_what_is_known(uri: str) -> None:
         open_host(uri)
 
 
-@pytest.mark.parametrize("uri", ["qemu:///system", "qemu+ssh://me@host/system", "xen:"])
-def test_hosts_of_later_versions_are_refused_as_such(uri: str) -> None:
-    with pytest.raises(InputError, match="not supported by this version"):
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "qemu:system",
+        "qemu:///",
+        "qemu:///embed?root=/tmp",
+        "qemu+ssh://host/system?keyfile=k",
+        "qemu:///system?socket=/x",
+        "kvm:///system",
+        "kvm://host/x",
+        "kvm:guest",
+    ],
+)
+def test_what_of_libvirt_s_uris_means_no_host_here_is_refused(uri: str) -> None:
+    with pytest.raises(InputError, match=r"write qemu:///system or qemu\+ssh://user@host:port/sys"):
+        open_host(uri)
+
+
+@pytest.mark.parametrize("uri", ["qemu+tcp://host/system", "kvm+tls://host", "xen+tcp://host"])
+def test_hosts_are_reached_by_ssh_alone(uri: str) -> None:
+    with pytest.raises(InputError, match=r"\+ssh"):
         open_host(uri)
 
 

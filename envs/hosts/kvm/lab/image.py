@@ -1,26 +1,23 @@
 """What the guests of a KVM lab boot: a distribution's kernel, and busybox with iperf3 around it.
 
-Both are kept in a folder of the user's cache, and made anew when the kernel package changes. The
-package is fetched and unpacked, never installed.
+Both are kept in a folder of the user's cache, and made anew when the kernel package or this file
+changes. The package is fetched and unpacked, never installed.
 """
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from envs.errors import HostError
 from envs.host import Record
 
 _META = "linux-image-cloud-amd64"
-_MODULES = (
-    *("virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci"),
-    *("failover", "net_failover", "virtio_net"),
-)
-"""In the order they are loaded."""
+_MODULES = ("virtio_pci", "virtio_net")
 
 INIT = """#!/bin/busybox sh
 # The words of the kernel's command line that hold a dot are ours: ip.ADDRESS, to.ADDRESS, busy.N
@@ -58,13 +55,17 @@ def cache() -> Path:
 def image() -> Image:
     """The image, made if there is none yet. Raises HostError where a program or package lacks."""
     package = _package()
-    folder = cache() / package
+    folder = cache() / f"{package}-{_digest()}"
     if not folder.exists():
         cache().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache(), prefix="new-") as scratch:
             made = _make(package, Path(scratch))
             made.rename(folder)  # whole or not at all
     return Image(kernel=str(folder / "kernel"), initrd=str(folder / "initrd"))
+
+
+def _digest() -> str:
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
 
 
 def _package() -> str:
@@ -85,10 +86,11 @@ def _make(package: str, scratch: Path) -> Path:
     shutil.copy(kernel, made / "kernel")
     for name in ("bin", "dev", "modules", "proc", "sys", "tmp"):
         (root / name).mkdir(parents=True)
-    for name in _MODULES:
-        (module,) = (scratch / "kernel" / "lib").rglob(f"{name}.ko")
-        shutil.copy(module, root / "modules")
-    (root / "modules.order").write_text("\n".join(_MODULES) + "\n")
+    built = {path.stem: path for path in (scratch / "kernel" / "lib").rglob("*.ko")}
+    order = list(dict.fromkeys(name for module in _MODULES for name in _needed(module, built)))
+    for name in order:
+        shutil.copy(built[name], root / "modules")
+    (root / "modules.order").write_text("\n".join(order) + "\n")
     for program in ("busybox", "iperf3"):
         for source, target in _with_libraries(program):
             there = root / target.lstrip("/")
@@ -106,6 +108,15 @@ def _make(package: str, scratch: Path) -> Path:
             check=True,
         )
     return made
+
+
+def _needed(name: str, built: Mapping[str, Path]) -> Iterator[str]:
+    """A module behind those it depends on, as it says itself. What is built in is not there."""
+    if name in built:
+        found = re.search(rb"\0depends=([^\0]*)\0", built[name].read_bytes())
+        for other in found[1].decode().split(",") if found else ():
+            yield from _needed(other, built)
+        yield name
 
 
 def _with_libraries(program: str) -> Iterator[tuple[str, str]]:

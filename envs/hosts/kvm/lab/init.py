@@ -39,9 +39,19 @@ def mounts(folder: Path) -> None:
     (config / "libvirtd.conf").write_text(_LIBVIRTD_CONF)
     (config / "virtlogd.conf").write_text("")
     run("mount", "--make-rprivate", "/")
+    _own_sys(folder)
     run("mount", "--bind", str(config), "/etc/libvirt")
     for place in ("/run", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt"):
         run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", place)
+
+
+def _own_sys(folder: Path) -> None:
+    """A /sys that shows the interfaces of our network, with the machine's cgroups in it."""
+    aside = folder / "cgroup"
+    aside.mkdir()
+    run("mount", "--rbind", "/sys/fs/cgroup", str(aside))
+    run("mount", "-t", "sysfs", "sysfs", "/sys")
+    run("mount", "--move", str(aside), "/sys/fs/cgroup")
 
 
 def network() -> None:
