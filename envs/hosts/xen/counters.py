@@ -54,7 +54,7 @@ def sample(
     used = _cpu(before.vcpus, after.vcpus)
     domids = {name: present.domids[uuid] for uuid, name in present.names.items()}
     keys = vif_names(present)
-    uplink = _between(before, after, site.uplink) if site.uplink else Port()
+    uplink = _between(before, after, site.uplink.name) if site.uplink.name else Port()
     return Sample(
         seconds=after.at - before.at,
         vifs={n: _between(before, after, present.vifs[keys[n]].name) for n in spec.vifs},

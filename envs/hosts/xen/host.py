@@ -30,22 +30,27 @@ class XenHost:
     the NIC's interrupts and all else. That of a guest is that of its VCPUs, offline ones included.
     """
 
-    def __init__(self, found: Site, transport: Transport) -> None:
+    def __init__(self, found: Site, transport: Transport, *, bypass_filters: bool = False) -> None:
         self.transport = transport
         self.state_dir = Path(found.folder)
         self._site = found
+        self._bypass_filters = bypass_filters
         self._described: tuple[HostSpec, Present] | None = None
 
     @classmethod
-    def open(cls, uri: str, transport: Transport | None = None) -> "XenHost":
+    def open(
+        cls, uri: str, transport: Transport | None = None, *, bypass_filters: bool = False
+    ) -> "XenHost":
         """The host that ``xen:`` or ``xen+ssh://user@host:port`` names.
 
+        ``bypass_filters``: bridge modes may skip what filters frames on the bridge.
         Raises InputError for another URI, HostError where it cannot be reached or is no Xen host.
         """
         via = transport or reach(uri)
         try:
             with _named(uri):
-                return cls(site.look(via, uri, FOLDER), via)
+                found = site.look(via, uri, FOLDER)
+            return cls(found, via, bypass_filters=bypass_filters)
         except BaseException:
             via.close()
             raise
@@ -136,7 +141,7 @@ class XenHost:
 
     def _taken_in(self, answers: Sequence[Result]) -> tuple[Present, XenState]:
         with _named(self._site.uri):
-            present = reading.present(self._site, answers)
+            present = reading.present(self._site, answers, bypass_filters=self._bypass_filters)
             return present, state_of(present)
 
     def _plan(self, target: Settings) -> tuple[XenState, XenState, tuple[Change, ...]]:

@@ -72,9 +72,10 @@ def questions(site: Site) -> tuple[Command, ...]:
     )
 
 
-def present(site: Site, answers: Sequence[Result]) -> Present:
+def present(site: Site, answers: Sequence[Result], *, bypass_filters: bool = False) -> Present:
     """The host's domains and what belongs to them, out of the answers to ``questions``.
 
+    ``bypass_filters`` is for ``bridge.found``.
     Raises HostError or CommandFailed where one of them cannot be read.
     """
     listed, vcpus, vifs, addresses, threads, irqs, qdiscs, links, kept, *rest = answers
@@ -107,9 +108,15 @@ def present(site: Site, answers: Sequence[Result]) -> Present:
         turn=turn,
         queues=dom0.queues(qdiscs),
         lengths={key: lengths[vif.name] for key, vif in served.items()},
-        bridge=bridge.found(site.bridge, rest) if site.bridge else None,
+        bridge=_bridge(site, rest, bypass_filters),
         kept=kept.out if kept.rc == 0 else "",
     )
+
+
+def _bridge(site: Site, answers: Sequence[Result], bypass_filters: bool) -> BridgeFound | None:
+    if not site.bridge:
+        return None
+    return bridge.found(site.bridge, answers, bypass_filters=bypass_filters)
 
 
 def _feeds(
@@ -128,8 +135,8 @@ def _feeds(
             feeds[f"{key}/{rest}"], turn[f"{key}/{rest}"] = feed, first + queue
             last = max(last, queue)
         first += last + 1
-    own = [feed for feed in every if not feed.thread and feed.number in site.uplink_irqs]
+    own = [feed for feed in every if not feed.thread and feed.number in site.uplink.irqs]
     for place, feed in enumerate(sorted(own, key=lambda feed: feed.number)):
-        key = f"{site.uplink}/{feed.name}"
+        key = f"{site.uplink.name}/{feed.name}"
         feeds[key], turn[key] = feed, place
     return feeds, turn

@@ -5,59 +5,23 @@ from collections.abc import Mapping, Sequence
 
 from envs.errors import HostError
 from envs.host import Core, Record
+from envs.hosts import uplink
 from envs.hosts.iproute import Link
 from envs.hosts.transport import NOT_FOUND, Result, Transport, printed
+from envs.hosts.uplink import Adapter
 from envs.hosts.xen import dom0, xl
 from envs.hosts.xen.xl import Pool
 
 PATIENCE = 60.0
 """Seconds that all questions together may take: a busy dom0 with many guests is slow to answer."""
 
-_ADAPTERS = """
-for dev; do
-  here=/sys/class/net/$dev real=no irqs= speed=
-  for way in "$here"/device "$here"/lower_*/device; do
-    [ -e "$way" ] || continue
-    real=yes
-    case $(readlink -f "$way/subsystem") in */virtio) way=$way/.. ;; esac
-    [ ! -d "$way/msi_irqs" ] || irqs="$irqs $(ls "$way/msi_irqs")"
-  done
-  read -r speed <"$here/speed" 2>/dev/null
-  printf "%s %s %s %s\\n" "$dev" "$real" "${speed:-0}" "$(echo $irqs)"
-done 2>/dev/null
-"""
-"""Prints, of each interface named: whether hardware is behind it, Mb/s, and its interrupts."""
-
-_OWN = """
-pid=$$ line=
-while [ "$pid" -gt 1 ] && [ -z "$line" ]; do
-  line=$(tr "\\0" "\\n" <"/proc/$pid/environ" | sed -n "s/^SSH_CONNECTION=//p")
-  read -r stat <"/proc/$pid/stat" || break
-  stat=${stat##*) }
-  stat=${stat#? }
-  pid=${stat%% *}
-done 2>/dev/null
-from=${line%% *}
-[ -n "$from" ] || exit 0
-dev=${from##*%}
-[ "$dev" != "$from" ] || dev=$(ip -o route get "$from" | sed -n "s/.* dev \\([^ ]*\\).*/\\1/p")
-printf "dev %s\\n" "$dev"
-for lower in "/sys/class/net/$dev"/lower_*; do
-  [ ! -e "$lower" ] || printf "dev %s\\n" "${lower##*/lower_}"
-done
-ip -o neigh show "${from%%%*}" | sed -n "s/.* lladdr \\([^ ]*\\).*/mac \\1/p"
-"""
-"""Prints the interfaces that our SSH connection comes in by, and the MAC it comes from."""
-
 
 class Site(Record, frozen=True):
     """What stays as it is while a host is tuned.
 
     ``pool`` is the cpupool that dom0 is in, with its ``cores``: guests in other pools share none
-    of them, and are left alone. ``bridge`` and ``uplink`` are names of interfaces, empty where
-    there is none; ``gbps`` is the uplink's rate where it is known, and ``uplink_irqs`` are its
-    interrupts. ``entrances`` are the interfaces of dom0 by which our own connection comes in, and
-    ``own_macs`` where it comes from.
+    of them, and are left alone. ``bridge`` and the uplink's name are empty where
+    there is none; the uplink's rate and interrupts are known where it is hardware.
     """
 
     uri: str
@@ -65,11 +29,7 @@ class Site(Record, frozen=True):
     pool: Pool
     cores: tuple[Core, ...]
     bridge: str = ""
-    uplink: str = ""
-    gbps: float | None = None
-    uplink_irqs: tuple[int, ...] = ()
-    entrances: tuple[str, ...] = ()
-    own_macs: tuple[str, ...] = ()
+    uplink: Adapter = Adapter(name="")
 
     @property
     def kept_file(self) -> str:
@@ -99,21 +59,14 @@ def look(transport: Transport, uri: str, folder: str) -> Site:
     bridge = _bridge(links, vifs)
     ports = sorted(name for name, link in links.items() if bridge and link.master == bridge)
     outward = [name for name in ports if name not in vifs]
-    second = (("sh", "-c", _ADAPTERS, "sh", *outward), ("sh", "-c", _OWN))
-    adapters, own = transport.run_all(second, timeout=PATIENCE)
-    uplink, gbps, irqs = _uplink(adapters.out, outward, bridge)
-    words = [line.split(" ", 1) for line in own.out.splitlines() if " " in line]
+    adapters = transport.run(uplink.question(outward), timeout=PATIENCE).out
     return Site(
         uri=uri,
         folder=folder,
         pool=pool,
         cores=cores,
         bridge=bridge,
-        uplink=uplink,
-        gbps=gbps,
-        uplink_irqs=irqs,
-        entrances=tuple(value for word, value in words if word == "dev"),
-        own_macs=tuple(value.lower() for word, value in words if word == "mac"),
+        uplink=uplink.uplink(adapters, otherwise=bridge),
     )
 
 
@@ -139,15 +92,3 @@ def _bridge(links: Mapping[str, Link], vifs: set[str]) -> str:
     masters = Counter(link.master for name, link in sorted(links.items()) if name in vifs)
     del masters[""]
     return max(masters, key=lambda name: masters[name], default="")
-
-
-def _uplink(
-    adapters: str, ports: Sequence[str], bridge: str
-) -> tuple[str, float | None, tuple[int, ...]]:
-    """The link out of the bridge, its rate and its interrupts: hardware rather than another."""
-    for line in adapters.splitlines():
-        name, real, speed, *irqs = line.split(" ")
-        if real == "yes" and name in ports:
-            rate = int(speed) if speed.isdecimal() else 0
-            return name, rate / 1000 or None, tuple(int(irq) for irq in irqs if irq)
-    return (ports[0] if ports else bridge), None, ()

@@ -31,9 +31,16 @@ def spec_of(site: Site, present: Present) -> HostSpec:
         driver_domain=present.names[_dom0(present)],
         backends=_backends(present),
         guests=_guests(present),
-        uplink=Uplink(name=site.uplink, gbps=site.gbps, llc=site.cores[0].llc),
+        uplink=_uplink(site),
         limits=limits,
     )
+
+
+def _uplink(site: Site) -> Uplink:
+    """The uplink, nearest to the first core of its node; Xen tells nothing closer."""
+    link = site.uplink
+    near = [core.llc for core in site.cores if core.node == link.node] or [site.cores[0].llc]
+    return Uplink(name=link.name, gbps=link.gbps, llc=near[0])
 
 
 def _dom0(present: Present) -> str:
@@ -72,7 +79,7 @@ def _backends(present: Present) -> tuple[Backend, ...]:
 def _limits(site: Site, present: Present) -> Limits:
     reasons: dict[Knob, str] = {
         "weight": next(_no_weights(site, present), ""),
-        "tx_queue": next(_no_queue(site, present), ""),
+        "tx_queue": next(_no_queue(present), ""),
         "bridge": "; ".join(_no_bridge(site, present)),
         "side_cores": "there is one core only" if len(site.cores) < 2 else "",
     }
@@ -107,15 +114,14 @@ def _no_weights(site: Site, present: Present) -> Iterator[str]:
                 )
 
 
-def _no_queue(site: Site, present: Present) -> Iterator[str]:
-    for key, vif in present.vifs.items():
+def _no_queue(present: Present) -> Iterator[str]:
+    for vif in present.vifs.values():
         queue = present.queues.get(vif.name, Queue())
         if not queue.obeys:
             kinds = " and ".join(sorted(queue.kinds)) or "no queue"
             yield f"{vif.name} has {kinds}, which does not obey txqueuelen; pfifo_fast does"
-        if vif.mac in site.own_macs:
-            name = present.names[key.rpartition("/")[0]]
-            yield f"our own connection comes from {name}, through {vif.name}"
+        if present.bridge and vif.name in present.bridge.ours:
+            yield f"{vif.name} carries our own connection"
 
 
 def _no_bridge(site: Site, present: Present) -> Iterator[str]:
@@ -123,8 +129,6 @@ def _no_bridge(site: Site, present: Present) -> Iterator[str]:
         yield "no vif is on a bridge"
         return
     yield from present.bridge.obstacles
-    if site.bridge in site.entrances:
-        yield f"our own connection comes in by {site.bridge}"
     for vif in present.vifs.values():
         if vif.name not in present.bridge.state.ports:
             yield f"{vif.name} is not on {site.bridge}"

@@ -172,14 +172,13 @@ def wanted(site: Site, present: Present, state: XenState, target: Settings) -> X
             affinity[key] = xl.as_affinity(cores, site.pool.cores)
     own = backends(present)
     moved = any(affinity[names[name]] != found.affinity[names[name]] for name in own)
-    there = found.bridge
     values = Found(
         affinity=affinity,
         weight={uuid: target.weight[present.names[uuid]] for uuid in state.now.weight},
         feeds=_dealt(present, tuple(own.values())) if moved else found.feeds,
         tx_queue={key: target.tx_queue[name] for name, key in vif_names(present).items()},
         ports=state.now.ports,
-        bridge=there and bridge.in_mode(target.bridge, there, plugs(present)),
+        bridge=_in_mode(present, found.bridge, target.bridge),
     )
     if not moved and target.bridge == "stock" and not target.side_cores:
         return XenState(now=values)
@@ -205,6 +204,12 @@ def carried(then: Found, now: Found) -> Found:
         ports=now.ports,
         bridge=now.bridge and then.bridge and _carried_bridge(then, then.bridge, now, now.bridge),
     )
+
+
+def _in_mode(present: Present, stock: BridgeState | None, mode: BridgeMode) -> BridgeState | None:
+    if present.bridge is None or stock is None:
+        return None
+    return bridge.in_mode(mode, stock, plugs(present), present.bridge.others)
 
 
 def _carried_bridge(then: Found, old: BridgeState, now: Found, present: BridgeState) -> BridgeState:

@@ -149,13 +149,14 @@ def _queue(interface: str, length: int) -> Command:
 
 def _bridge(site: Site, present: Present, before: XenState, after: XenState) -> Iterator[Change]:
     old, new = before.now.bridge, after.now.bridge
-    if old != new and old is not None and new is not None:
+    do = bridge.commands(site.bridge, old, new) if old and new else ()
+    if do and old and new:
         yield Change(
             knob="bridge",
             subject=site.bridge,
             before=bridge_mode(present, before),
             after=bridge_mode(present, after),
-            do=bridge.commands(site.bridge, old, new),
+            do=do,
             undo=bridge.commands(site.bridge, new, old),
         )
 

@@ -1,0 +1,5 @@
+"""A Xen host inside QEMU, for whoever has no server to try it on: emulated, so slow, but real."""
+
+from envs.hosts.xen.lab.machine import Machine, missing, up
+
+__all__ = ["Machine", "missing", "up"]

@@ -1,0 +1,257 @@
+"""Xen hosts in QEMU: built from Debian's packages, booted once, from then on resumed in seconds.
+
+Everything is kept in a cache (``~/.cache/viotune/xen``), under a digest of what made it: the files
+of the build, and for each kind of machine a disk with a snapshot of the host with its guests up.
+QEMU emulates (a Xen host cannot be nested without hardware support), without SMAP, with which
+dom0 dies at once.
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from envs.errors import HostError
+from envs.host import Record
+from envs.hosts.xen.lab import qmp
+
+PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "cpio", "zstd", "mke2fs", "ssh")
+PACKAGES = (
+    *("qemu-system-x86", "qemu-utils", "mmdebstrap", "cpio", "zstd", "e2fsprogs"),
+    "openssh-client",
+)
+"""The Debian packages of these programs: ``apt-get install --no-install-recommends``."""
+
+PATIENCE = 600.0
+"""Seconds that the first boot may take on a busy machine; alone it takes about 30."""
+
+_HERE = Path(__file__).parent
+_SNAPSHOT = "ready"
+_MEMORY = {"machine": "1536M", "dom0": "512M"}
+
+
+class Kind(Record, frozen=True):
+    """What differs between machines: Xen's scheduler, the guests' types, the number of cores."""
+
+    scheduler: Literal["credit", "credit2"] = "credit2"
+    guests: tuple[Literal["pv", "pvh"], ...] = ("pvh", "pv")
+    cores: int = 4
+    dom0_vcpus: int = 2
+
+    @property
+    def name(self) -> str:
+        """A name of its own."""
+        return f"{self.scheduler}-{'-'.join(self.guests)}-{self.cores}-{self.dom0_vcpus}"
+
+
+class Machine:
+    """A machine in its folder, running or not."""
+
+    def __init__(self, kind: Kind, build: Path) -> None:
+        self.kind = kind
+        self.folder = build / kind.name
+        self._build = build
+        self._pid_file = self.folder / "qemu.pid"
+        self._monitor = self.folder / "monitor"
+
+    @property
+    def pid(self) -> int | None:
+        """QEMU's pid, None where the machine is down."""
+        try:
+            pid = int(self._pid_file.read_text())
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return None
+        return pid if str(self._pid_file).encode() in words else None
+
+    @property
+    def port(self) -> int:
+        """The port of dom0's sshd on this machine's loopback."""
+        return int((self.folder / "port").read_text())
+
+    @property
+    def uri(self) -> str:
+        """The host as ``tuner --host`` takes it."""
+        return f"xen+ssh://root@127.0.0.1:{self.port}"
+
+    @property
+    def home(self) -> Path:
+        """A folder with a ``.ssh`` that knows the host and can log in to it."""
+        return self.folder / "home"
+
+    def ssh(self, script: str, *, check: bool = True, timeout: float = 120.0) -> str:
+        """What a shell script in dom0 printed."""
+        config = self.home / ".ssh" / "config"
+        done = subprocess.run(
+            ["ssh", "-n", "-F", config, "-p", str(self.port), "root@127.0.0.1", script],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise HostError(f"in dom0: {script}: {(done.stderr or done.stdout).strip()}")
+        return done.stdout
+
+    def reset(self) -> None:
+        """Take the machine back to when its guests had just come up."""
+        qmp.tell(self._monitor, f"loadvm {_SNAPSHOT}")
+        self._await("true")
+
+    def down(self) -> None:
+        """End QEMU; does nothing where the machine is down."""
+        pid = self.pid
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 20
+        while self.pid is not None:
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+
+    def up(self) -> None:
+        """Boot and take a snapshot; or resume, where there is one."""
+        if self.pid is not None:
+            raise HostError(f"a Xen host is up already: {self.uri}")
+        disk = self.folder / "disk.qcow2"
+        resuming = disk.exists()
+        self._access()
+        if resuming:
+            self._start(disk, ("-loadvm", _SNAPSHOT))
+            self._await("true")
+            return
+        fresh = disk.with_suffix(".new")
+        base = ("-f", "qcow2", "-F", "raw", "-b", str(self._build / "dom0.ext4"))
+        _run(["qemu-img", "create", "-q", *base, str(fresh)])
+        self._start(fresh, ())
+        self._await("test -e /run/ready")
+        qmp.tell(self._monitor, f"savevm {_SNAPSHOT}")
+        fresh.rename(disk)
+
+    def _access(self) -> None:
+        """A free port, and a ``.ssh`` for it."""
+        port = _free_port()
+        ssh = self.home / ".ssh"
+        ssh.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copy(self._build / "home" / ".ssh" / "id_ed25519", ssh)
+        host_key = (self._build / "host_key.pub").read_text()
+        (ssh / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}")
+        (ssh / "config").write_text(
+            f"Host 127.0.0.1\n  IdentityFile {ssh}/id_ed25519\n  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {ssh}/known_hosts\n  BatchMode yes\n  ConnectTimeout 60\n"
+        )
+        (self.folder / "port").write_text(str(port))
+
+    def _start(self, disk: Path, more: Sequence[str]) -> None:
+        kind, build = self.kind, self._build
+        dom0 = f"dom0_mem={_MEMORY['dom0']},max:{_MEMORY['dom0']} dom0_max_vcpus={kind.dom0_vcpus}"
+        xen = f"{dom0} sched={kind.scheduler} console=com1 com1=115200,8n1 noreboot no-real-mode"
+        linux = f"console=hvc0 ro quiet guests={',,'.join(kind.guests)}"  # QEMU halves commas
+        wire = f"user,id=wire,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22"
+        _run(
+            [
+                *("qemu-system-x86_64", "-daemonize", "-pidfile", str(self._pid_file)),
+                *("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,-smap"),
+                *("-machine", "q35", "-smp", str(kind.cores), "-m", _MEMORY["machine"]),
+                *("-display", "none", "-nodefaults", "-no-reboot"),
+                *("-kernel", str(build / "xen"), "-append", xen),
+                *("-initrd", f"{build}/vmlinux {linux},{build}/initrd"),
+                *("-drive", f"file={disk},if=none,id=disk,cache=unsafe"),
+                *("-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci"),
+                *("-netdev", wire, "-device", "virtio-net-pci,netdev=wire,romfile="),
+                *("-netdev", "hubport,id=lan,hubid=1"),
+                *("-device", "virtio-net-pci,netdev=lan,mac=52:54:00:00:00:01,romfile="),
+                *("-serial", f"file:{self.folder}/console.log"),
+                *("-qmp", f"unix:{self._monitor},server,nowait"),
+                *more,
+            ]
+        )
+
+    def _await(self, script: str) -> None:
+        """Wait until a script in dom0 succeeds."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.ssh(script)
+            except (HostError, subprocess.TimeoutExpired) as error:
+                if self.pid is None or time.monotonic() > deadline:
+                    log = self.folder / "console.log"
+                    self.down()
+                    raise HostError(f"the Xen host did not come up: see {log}") from error
+                time.sleep(0.3)
+            else:
+                return
+
+
+def missing() -> str | None:
+    """Why no Xen host can be brought up here, or None."""
+    absent = [name for name in PROGRAMS if not shutil.which(name, path=_path())]
+    if absent:
+        return f"programs missing: {', '.join(absent)}; apt-get install {' '.join(PACKAGES)}"
+    if os.geteuid() != 0:
+        return "needs root, to build its file system"
+    return None
+
+
+def up(kind: Kind | None = None) -> Machine:
+    """A running machine: built where it never was, booted where there is no snapshot, else resumed.
+
+    Raises HostError where it cannot be, or is up already.
+    """
+    reason = missing()
+    if reason:
+        raise HostError(f"no Xen host can be brought up here: {reason}")
+    build = _cache() / _digest()
+    if not (build / "dom0.ext4").exists():
+        fresh = build.with_suffix(".new")
+        _run(["sh", str(_HERE / "build.sh"), str(fresh)])
+        fresh.rename(build)
+    machine = Machine(kind or Kind(), build)
+    machine.folder.mkdir(exist_ok=True)
+    try:
+        machine.up()
+    except BaseException:
+        machine.down()
+        raise
+    return machine
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    folder = Path(home) / "viotune" / "xen"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _digest() -> str:
+    """What the build is made by: another script makes another build."""
+    digest = hashlib.sha256()
+    for script in sorted(_HERE.glob("*.sh")):
+        digest.update(script.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _run(command: Sequence[str]) -> None:
+    """Run a command to its end. Raises HostError with its last complaint."""
+    environment = {**os.environ, "PATH": _path(), "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        raise HostError(f"{Path(command[0]).name}: {said[-1]} (return code {done.returncode})")
+
+
+def _path() -> str:
+    """Where programs are, those of the administrator included."""
+    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
