@@ -36,8 +36,8 @@ class Bridge:
     def forward(self, packet: Packet, worker: Vcpu) -> Vcpu | None:
         """Pass a packet on, or drop it; gives who is still to be signalled that it came.
 
-        A backend on another core is signalled at once. One on the worker's own could not run
-        before the worker is done with its batch, as that is interrupt work; it is signalled then.
+        That is for the end of the worker's batch; but a backend on another core is signalled as
+        soon as half of what its queue takes is taken, so that it can make room in time.
         """
         vif = self.target(packet)
         if vif is None:
@@ -49,7 +49,7 @@ class Bridge:
             packet.flow.lose(packet)
             return None
         port.queue.push(packet)
-        if port.deliverer.core is worker.core:
+        if port.deliverer.core is worker.core or 2 * self.room(port) > self._most(port):
             return port.deliverer
         self._machine.notify(worker, port.deliverer)
         return None
@@ -58,3 +58,7 @@ class Bridge:
         """Packets that the queue towards a guest still takes."""
         free = port.queue.limit - len(port.queue)
         return free + (port.rx_ring.free if self._through else 0)
+
+    def _most(self, port: Port) -> int:
+        """Packets that it takes when all is empty."""
+        return port.queue.limit + (port.rx_ring.limit if self._through else 0)

@@ -86,7 +86,7 @@ class Credit(Scheduler):
         if not self._sampled:
             peers.sort(key=lambda peer: peer.caches.node != core.caches.node)
         for peer in peers:
-            found = None if peer.polled else self.first(peer, core)
+            found = self.first(peer, core) if peer.can_spare else None
             if found is not None and (instead is None or found.priority > instead.priority):
                 return found
         return None

@@ -58,7 +58,7 @@ class Fair(Scheduler):
         if instead is not None:
             return None
         peers = sorted(self.cores, key=lambda peer: peer.caches.llc != core.caches.llc)
-        waiting = (self.first(p, core) for p in peers if p is not core and not p.polled)
+        waiting = (self.first(p, core) for p in peers if p is not core and p.can_spare)
         return next((vcpu for vcpu in waiting if vcpu is not None), None)
 
 

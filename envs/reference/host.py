@@ -93,11 +93,11 @@ class Counters(NamedTuple):
 
 
 class Simulation:
-    """A host under one setting, from a cold start. ``flows`` and ``machine`` may be looked at."""
+    """A host under one setting, from a cold start, whose parts may be looked at."""
 
     def __init__(self, scenario: Scenario, spec: HostSpec, settings: Settings, seed: int) -> None:
         env, random = Environment(), Random(seed)  # noqa: S311 - no secret
-        self._env, self._spec = env, spec
+        self.env, self._spec = env, spec
         costs = in_nanoseconds(scenario.costs, scenario.topology.ghz)
         self.cores = _cores(env, scenario, spec, settings, costs)
         self.domains = [Domain(settings.weight[name]) for name in spec.domains]
@@ -116,14 +116,15 @@ class Simulation:
         )  # fmt: skip
         dma = _dma(self.cores, scenario, spec)
         self.nic = Nic(self.machine, _rings(scenario, self.vifs), self.flows, dma)
-        self._work_out_duties(Bridge(self.machine, self.nic))
+        self.bridge = Bridge(self.machine, self.nic)
+        self._work_out_duties()
         env.process(self._timers())
         scheduler.start()
         self._wake_busy(spec)
 
     def run(self, seconds: float) -> None:
         """Simulate until ``seconds`` from the start, and settle every account."""
-        self._env.run(seconds * 1e9)
+        self.env.run(seconds * 1e9)
         for core in self.cores:
             self.machine.scheduler.settle(core)
 
@@ -139,9 +140,10 @@ class Simulation:
             delays=tuple(self.machine.latencies),
         )
 
-    def _work_out_duties(self, bridge: Bridge) -> None:
+    def _work_out_duties(self) -> None:
         """Each VCPU looks for its kinds of work in turn; a backend's kinds span its vifs."""
-        machine, duties = self.machine, {vcpu: list[Duty]() for vcpu in self.vcpus.values()}
+        machine, bridge = self.machine, self.bridge
+        duties: dict[Vcpu, list[Duty]] = {vcpu: [] for vcpu in self.vcpus.values()}
         shared = machine.scenario.driver_domain.kind == "netback-2007"
         vifs = list(self.vifs.items())
         for part in [vifs] if shared else [[item] for item in vifs]:
@@ -160,7 +162,7 @@ class Simulation:
                 duties[port.guest].append(Send(machine, port, flow))
         for vcpu, own in duties.items():
             if not vcpu.cpu_bound:
-                vcpu.process = self._env.process(self._life(vcpu, own))
+                vcpu.process = self.env.process(self._life(vcpu, own))
 
     def _life(self, vcpu: Vcpu, duties: Sequence[Duty]) -> Steps:
         """What a VCPU does for ever: whatever there is to do, in turn, or sleep."""
@@ -182,7 +184,7 @@ class Simulation:
     def _timers(self) -> Steps:
         """UDP of guests, lost acknowledgements, timeouts."""
         wake = self.machine.scheduler.wake
-        yield self._env.timeout(self.machine.random.uniform(0.0, TIMER))
+        yield self.env.timeout(self.machine.random.uniform(0.0, TIMER))
         while True:
             for flow in self.flows:
                 if flow.owes_ack:
@@ -195,7 +197,7 @@ class Simulation:
                     flow.pace(TIMER)
                 if flow.sendable:
                     wake(self.vifs[flow.source].guest)
-            yield self._env.timeout(TIMER)
+            yield self.env.timeout(TIMER)
 
     def _repeat(self, flow: Flow) -> None:
         ack = flow.acknowledge()

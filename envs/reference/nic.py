@@ -54,6 +54,7 @@ class Nic:
         self._rtt = link.rtt_us * MICRO
         self._moderation = link.moderation_us * MICRO
         self._returning: deque[Packet] = deque()
+        self._waiting: set[Flow] = set()
         self._to_send, self._to_receive, self._to_interrupt = (self._env.event() for _ in range(3))
         for process in (self._transmit(), self._receive(), self._interrupt()):
             self._env.process(process)
@@ -69,10 +70,6 @@ class Nic:
             return
         self.queue.push(packet)
         _rouse(self._to_send)
-
-    def answer(self, ack: Packet) -> None:
-        """The outside acknowledges: the packet is here a round trip later."""
-        self._later(ack)
 
     def more_to_receive(self) -> None:
         """An outside sender may send again."""
@@ -93,17 +90,30 @@ class Nic:
             self.outward.add(packet.size)
             flow = packet.flow
             if packet.is_ack:
-                self._later(packet)
+                self.answer(packet)
                 continue
             flow.delivered += packet.size
             ack = flow.receive(packet)
-            if ack is None and not len(self.queue):
-                ack = flow.acknowledge()
             if ack is not None:
-                self._later(ack)
+                self.answer(ack)
+            elif flow.tcp and not len(self.queue):
+                self._acknowledge_soon(flow)
 
-    def _later(self, ack: Packet) -> None:
-        """A round trip from now an acknowledgement is with its sender, outside or in a guest."""
+    def _acknowledge_soon(self, flow: Flow) -> None:
+        """The outside's NIC moderates too: it waits so long for a packet to acknowledge with."""
+
+        def answer(_: Event) -> None:
+            self._waiting.discard(flow)
+            ack = flow.acknowledge()
+            if ack is not None:
+                self.answer(ack)
+
+        if flow not in self._waiting:
+            self._waiting.add(flow)
+            self._env.timeout(self._moderation).callbacks.append(answer)
+
+    def answer(self, ack: Packet) -> None:
+        """The outside acknowledges: the sender there or in a guest knows a round trip later."""
 
         def arrive(_: Event) -> None:
             if ack.flow.source is None:

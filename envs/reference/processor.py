@@ -56,6 +56,11 @@ class Core:
         return self.current is None and not self.queue and not self.polled
 
     @property
+    def can_spare(self) -> bool:
+        """Whether others may steal from it: not from one about to take what was woken for it."""
+        return self.current is not None and not self.polled
+
+    @property
     def speed(self) -> float:
         """The share of a physical core that it has: less beside a busy sibling."""
         beside = any(c.current is not None or c.polled for c in self.siblings)
