@@ -45,7 +45,7 @@ FOLDER = "/run/viotune/kvm"
 TX_QUEUE = (1, 4096)
 """The TX queue lengths that are set, in packets; with offloads a packet holds up to 64 KiB."""
 
-_BUSY = 0.1
+_BUSY = 0.05
 _GBPS_PER_CORE = 0.01
 _LOOK = 1.0
 

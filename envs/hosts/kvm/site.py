@@ -141,11 +141,16 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
     bridge = _bridge(links, guests)
     vifs = {vif for guest in guests for vif in guest.vifs}
     outward = [n for n, link in links.items() if bridge and link.master == bridge and n not in vifs]
-    every = tuple(_cpuset_file(process, cpuset) for process in processes)
+    every = tuple(dict.fromkeys(_cpuset_file(process, cpuset) for process in processes))
     limits, alone, adapters, irq, fdb, affinity = transport.run_all(
         (
             reading((*every, _ISOLATED)),
-            reading([f"{_folder(g.weight_file or '/')}/cgroup.procs" for g in guests]),
+            reading(
+                tuple(
+                    {f"{_folder(g.weight_file)}/cgroup.procs": 0 for g in guests if g.weight_file}
+                )
+                or ("/dev/null",)
+            ),
             uplink.question(outward),
             linux.irq_time_query(printed(release).strip()),
             ("bridge", "-j", "fdb", "show", "br", bridge or "lo"),
@@ -302,7 +307,7 @@ def _cores(
     text = limits.get(_ISOLATED, "").strip()
     isolated = set(linux.core_list(text)) if text else set()
     usable = (online - isolated) | (used & online)
-    reach = [set(linux.core_list(limits[path])) for path in cpusets if path in limits]
+    reach = [set(linux.core_list(limits[path])) for path in cpusets if limits.get(path, "").strip()]
     common = usable.intersection(*reach) if reach else usable
     immovable = ""
     if not used <= common:

@@ -7,22 +7,27 @@ Guests run in software (``<domain type='qemu'>``), so no KVM is needed, and QEMU
 the backends. What runs on such a host is what runs on a real one: libvirt, QEMU, taps, cgroups.
 """
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from envs.errors import HostError
 from envs.host import Record
+from envs.hosts import cgroup
 from envs.hosts.kvm.lab.image import Image
 from envs.hosts.kvm.lab.init import BRIDGE
 from envs.hosts.transport import LocalTransport, Result, output
 
+_PATIENCE = 10.0
+"""Seconds that killed guests may take to leave their cgroups."""
 _INIT = Path(__file__).parent / "init.py"
 
 
@@ -49,10 +54,15 @@ def mac(number: int, vif: int = 0) -> str:
     return f"52:54:00:77:{vif:02x}:{number:02x}"
 
 
-def domain(plan: GuestPlan, boots: Image) -> str:
-    """The guest as libvirt is told of it."""
+def told(plan: GuestPlan) -> str:
+    """The kernel's command line: what the guest is to do."""
     words = ["console=ttyS0", "quiet", "panic=1", f"ip.{address(plan.number)}"]
     words += [f"to.{where}" for where in plan.to] + ([f"busy.{plan.busy}"] if plan.busy else [])
+    return " ".join(words)
+
+
+def domain(plan: GuestPlan, boots: Image) -> str:
+    """The guest as libvirt is told of it."""
     iothreads = f"<iothreads>{plan.iothreads}</iothreads>" if plan.iothreads else ""
     vifs = "".join(
         f"<interface type='bridge'><source bridge='{plan.bridge}'/><model type='virtio'/>"
@@ -64,7 +74,7 @@ def domain(plan: GuestPlan, boots: Image) -> str:
   {iothreads}
   <os><type arch='x86_64' machine='q35'>hvm</type>
     <kernel>{boots.kernel}</kernel><initrd>{boots.initrd}</initrd>
-    <cmdline>{" ".join(words)}</cmdline></os>
+    <cmdline>{told(plan)}</cmdline></os>
   <features><acpi/></features><on_reboot>restart</on_reboot>
   <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>{vifs}
     <controller type='usb' model='none'/><memballoon model='none'/>
@@ -80,6 +90,7 @@ class Machine:
     def __init__(self) -> None:
         """Start it. Raises HostError where it cannot be."""
         self.folder = Path(tempfile.mkdtemp(prefix="viotune-kvm-"))
+        self._groups: list[Path] = []
         ready, answer = os.pipe()
         spaces = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
         with (self.folder / "init.log").open("wb") as log:
@@ -112,6 +123,27 @@ class Machine:
         xml.write_bytes(text)
         output(self.transport, ("virsh", "-c", "qemu:///system", "create", str(xml)))
 
+    def run_without_libvirt(self, plan: GuestPlan, boots: Image) -> None:
+        """Run a guest as Proxmox VE does: QEMU by itself, in a cgroup of its own."""
+        tap, name = f"tap{plan.number}", plan.name.replace(",", ",,")
+        group = f"/sys/fs/cgroup/cpu/viotune-{self.pid}-{plan.number}"
+        self._groups.append(Path(group))
+        qemu = (
+            *("qemu-system-x86_64", "-name", f"{name},debug-threads=on", "-daemonize"),
+            *("-M", "q35", "-m", "160", "-smp", str(plan.vcpus), "-display", "none"),
+            *("-kernel", boots.kernel, "-initrd", boots.initrd, "-append", told(plan)),
+            *("-serial", f"file:/run/console-{plan.number}.log", "-nodefaults"),
+            *("-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no"),
+            *("-device", f"virtio-net-pci,netdev=n0,mac={mac(plan.number)}"),
+        )
+        join = 'mkdir -p "$1" && echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
+        for command in (
+            ("ip", "tuntap", "add", "dev", tap, "mode", "tap"),
+            ("ip", "link", "set", "dev", tap, "master", plan.bridge, "up"),
+            ("sh", "-c", join, "sh", group, *qemu),
+        ):
+            output(self.transport, command)
+
     @property
     def transport(self) -> "MachineTransport":
         """Runs commands in the lab."""
@@ -119,9 +151,19 @@ class Machine:
 
     def stop(self) -> None:
         """End everything in it."""
+        with contextlib.suppress(HostError):
+            self._destroy()
         self._unshare.send_signal(signal.SIGKILL)  # --kill-child: the namespace goes with it
         self._unshare.wait()
+        deadline = time.monotonic() + _PATIENCE
+        while not all(map(cgroup.remove, self._groups)) and time.monotonic() < deadline:
+            time.sleep(0.02)
         shutil.rmtree(self.folder)
+
+    def _destroy(self) -> None:
+        """Let libvirt end its guests, so that it removes their cgroups."""
+        for uuid in output(self.transport, ("virsh", "-q", "list", "--uuid")).split():
+            output(self.transport, ("virsh", "-q", "destroy", uuid))
 
 
 class MachineTransport(LocalTransport):
