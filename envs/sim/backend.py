@@ -7,9 +7,9 @@ and what it changes when it is done.
 import math
 
 from envs.sim import bridge, cache, fifo, nic, traffic
-from envs.sim.compiled import compiled
+from envs.sim.compiled import compiled, lowest
 from envs.sim.notify import notify
-from envs.sim.state import ACK, LATENCIES, State
+from envs.sim.state import ACK, LATENCIES, State, Vcpu
 
 STEPS = 4
 """Latency classes in a doubling."""
@@ -53,21 +53,25 @@ def nic_done(s: State, me: int, vif: int, packets: int) -> None:
 def _rouse(s: State, me: int, reached: int) -> None:
     if reached >> 62 & 1:
         nic.arm(s)
-    for vif in range(s.vifs):
-        if reached >> vif & 1:
-            notify(s, me, s.vif[vif].deliverer)
+    vifs = reached & ~(1 << 62)
+    while vifs:
+        notify(s, me, s.vif[lowest(vifs)].deliverer)
+        vifs &= vifs - 1
 
 
 @compiled
-def deliver_work(s: State, first: int, last: int) -> int:
+def deliver_work(s: State, v: Vcpu, vifs: int) -> int:
     """Packets in the vifs' queues for which the rings have room, at most a batch each."""
-    n = 0
-    for vif in range(first, last + 1):
-        port = s.vif[vif]
-        port.delivering = 0
-        if s.queue[port.queue].packets > 0:
-            port.delivering = _deliverable(s, vif)
-            n += port.delivering
+    n, left = 0, vifs & s.arrived
+    v.serving = 0
+    while left:
+        vif = lowest(left)
+        left &= left - 1
+        packets = _deliverable(s, vif)
+        if packets > 0:
+            s.vif[vif].delivering = packets
+            v.serving |= 1 << vif
+            n += packets
     return n
 
 
@@ -91,12 +95,13 @@ def _deliverable(s: State, vif: int) -> int:
 
 
 @compiled
-def deliver_cost(s: State, c: int, first: int, last: int) -> float:
+def deliver_cost(s: State, v: Vcpu, c: int) -> float:
     """One hypercall for all, and for each packet its grants and the copy to the guest's memory."""
-    cost = s.backend_batch
-    for vif in range(first, last + 1):
-        if s.vif[vif].delivering > 0:
-            cost += _deliver_cost(s, c, vif, s.vif[vif].delivering)
+    cost, left = s.backend_batch, v.serving
+    while left:
+        vif = lowest(left)
+        left &= left - 1
+        cost += _deliver_cost(s, c, vif, s.vif[vif].delivering)
     return cost
 
 
@@ -126,11 +131,13 @@ def _bytes(kind: int, count: int, size: int, packets: int) -> float:
 
 
 @compiled
-def deliver_done(s: State, me: int, c: int, first: int, last: int) -> None:
+def deliver_done(s: State, me: int, c: int) -> None:
     """Put the packets into the rings: here the host's last queue ends. Tell the guests."""
-    for vif in range(first, last + 1):
-        if s.vif[vif].delivering > 0:
-            _delivered(s, me, c, vif, s.vif[vif].delivering)
+    left = s.vcpu[me].serving
+    while left:
+        vif = lowest(left)
+        left &= left - 1
+        _delivered(s, me, c, vif, s.vif[vif].delivering)
 
 
 @compiled
@@ -152,6 +159,8 @@ def _delivered(s: State, me: int, c: int, vif: int, packets: int) -> None:
             port.in_bytes += size
             s.flow[f].delivered += size
         packets -= count
+    if s.queue[port.queue].packets == 0:
+        s.arrived &= ~(1 << vif)
     notify(s, me, port.receiver)
 
 
@@ -164,15 +173,15 @@ def _clock(s: State, delay: float, packets: int) -> None:
 
 
 @compiled
-def collect_work(s: State, me: int, c: int, first: int, last: int) -> int:
+def collect_work(s: State, me: int, c: int, vifs: int) -> int:
     """Packets in the guests' transmit rings, at most a batch each."""
-    n = 0
-    for vif in range(first, last + 1):
-        port = s.vif[vif]
-        port.collecting = 0
-        if s.queue[port.tx_ring].packets > 0:
-            port.collecting = _collectable(s, me, c, vif)
-            n += port.collecting
+    n, left = 0, vifs & s.sent
+    s.vcpu[me].serving = left
+    while left:
+        vif = lowest(left)
+        left &= left - 1
+        s.vif[vif].collecting = _collectable(s, me, c, vif)
+        n += s.vif[vif].collecting
     return n
 
 
@@ -191,12 +200,13 @@ def _collectable(s: State, me: int, c: int, vif: int) -> int:
 
 
 @compiled
-def collect_cost(s: State, c: int, first: int, last: int) -> float:
+def collect_cost(s: State, v: Vcpu, c: int) -> float:
     """Mapping or copying the guests' packets, the bridge, and the NIC if they leave."""
-    cost = s.backend_batch
-    for vif in range(first, last + 1):
-        if s.vif[vif].collecting > 0:
-            cost += _collect_cost(s, c, vif, s.vif[vif].collecting)
+    cost, left = s.backend_batch, v.serving
+    while left:
+        vif = lowest(left)
+        left &= left - 1
+        cost += _collect_cost(s, c, vif, s.vif[vif].collecting)
     return cost
 
 
@@ -224,11 +234,13 @@ def _collect_cost(s: State, c: int, vif: int, packets: int) -> float:
 
 
 @compiled
-def collect_done(s: State, me: int, c: int, first: int, last: int) -> None:
+def collect_done(s: State, me: int, c: int) -> None:
     """Forward, and tell guests that waited for room in their rings."""
-    for vif in range(first, last + 1):
-        if s.vif[vif].collecting > 0:
-            _collected(s, me, c, vif, s.vif[vif].collecting)
+    left = s.vcpu[me].serving
+    while left:
+        vif = lowest(left)
+        left &= left - 1
+        _collected(s, me, c, vif, s.vif[vif].collecting)
 
 
 @compiled
@@ -249,5 +261,7 @@ def _collected(s: State, me: int, c: int, vif: int, packets: int) -> None:
         left -= count
         k += 1
     _rouse(s, me, bridge.forward(s, port.tx_ring, packets))
+    if ring.packets == 0:
+        s.sent &= ~(1 << vif)
     if was_full:
         notify(s, me, port.receiver)

@@ -67,6 +67,7 @@ def forward(s: State, q: int, packets: int) -> int:
         else:
             target, space = s.vif[vif].queue, room(s, vif)
             reached |= 1 << vif
+            s.arrived |= 1 << vif
         taken = min(count, max(0, space))
         part = size if taken == count else size * taken // count
         if taken > 0:

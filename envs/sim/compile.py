@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from envs.host import BridgeMode, HostSpec, Settings
+from envs.host import BridgeMode, Core, HostSpec, Settings
 from envs.scenario.costs import Costs
 from envs.scenario.records import OUTSIDE, Scenario, ends
 from envs.sim.scheduler import FOREVER
@@ -168,7 +168,9 @@ def _topology(s: np.void, scenario: Scenario, spec: HostSpec) -> None:
     s["cores"] = len(spec.cores)
     for c, core in enumerate(spec.cores):
         s["core"][c]["llc"], s["core"][c]["node"] = core.llc, core.node
-        s["core"][c]["sibling"] = core.sibling
+        for key, attribute in (("llc_peers", "llc"), ("node_peers", "node")):
+            s["core"][c][key] = _alike(spec, core, attribute)
+        s["core"][c]["siblings"] = _alike(spec, core, "sibling") & ~(1 << c)
     s["core"]["run"] = -1
     s["core"]["stopped"] = s["core"]["started"] = -1e9
     s["until"] = FOREVER
@@ -245,12 +247,19 @@ def _duties(s: np.void, scenario: Scenario, spec: HostSpec) -> None:
         s["vcpu"][i]["first_duty"], s["vcpu"][i]["duties"] = at, len(own)
         for duty, item, last in own:
             into = s["duty"][at]
-            into["kind"], into["first"], into["last"] = duty, item, last
+            into["kind"], into["item"] = duty, item
+            into["vifs"] = _bits(range(item, last + 1))
             at += 1
 
 
 def _index(spec: HostSpec, core: int) -> int:
     return next(i for i, found in enumerate(spec.cores) if found.id == core)
+
+
+def _alike(spec: HostSpec, core: Core, attribute: str) -> int:
+    """The set of cores that have ``attribute`` in common with ``core``."""
+    mine = getattr(core, attribute)
+    return _bits(c for c, other in enumerate(spec.cores) if getattr(other, attribute) == mine)
 
 
 def _bits(indices: Iterable[int]) -> int:

@@ -126,16 +126,16 @@ def _begin(s: State, i: int, c: int, at: float) -> None:
     for _ in range(v.duties):
         v.duty = v.first_duty + v.next_duty
         v.next_duty = v.next_duty + 1 if v.next_duty + 1 < v.duties else 0
-        kind, item, last = s.duty[v.duty].kind, s.duty[v.duty].first, s.duty[v.duty].last
+        kind, item, vifs = s.duty[v.duty].kind, s.duty[v.duty].item, s.duty[v.duty].vifs
         if kind == NIC_RECEIVE:
             n = backend.nic_work(s, i, c, item)
             cost = backend.nic_cost(s, c, item, n) if n > 0 else 0.0
         elif kind == DELIVER:
-            n = backend.deliver_work(s, item, last)
-            cost = backend.deliver_cost(s, c, item, last) if n > 0 else 0.0
+            n = backend.deliver_work(s, v, vifs)
+            cost = backend.deliver_cost(s, v, c) if n > 0 else 0.0
         elif kind == COLLECT:
-            n = backend.collect_work(s, i, c, item, last)
-            cost = backend.collect_cost(s, c, item, last) if n > 0 else 0.0
+            n = backend.collect_work(s, i, c, vifs)
+            cost = backend.collect_cost(s, v, c) if n > 0 else 0.0
         elif kind == GUEST_RECEIVE:
             n = guest.receive_work(s, item)
             cost = guest.receive_cost(s, c, item, n) if n > 0 else 0.0
@@ -159,15 +159,14 @@ def _finish(s: State, c: int) -> None:
     """The activation on core ``c`` is over: let it take effect, and go on."""
     i = s.core[c].run
     v = s.vcpu[i]
-    n, kind = v.packets, s.duty[v.duty].kind
-    item, last = s.duty[v.duty].first, s.duty[v.duty].last
+    n, kind, item = v.packets, s.duty[v.duty].kind, s.duty[v.duty].item
     if n > 0:
         if kind == NIC_RECEIVE:
             backend.nic_done(s, i, item, n)
         elif kind == DELIVER:
-            backend.deliver_done(s, i, c, item, last)
+            backend.deliver_done(s, i, c)
         elif kind == COLLECT:
-            backend.collect_done(s, i, c, item, last)
+            backend.collect_done(s, i, c)
         elif kind == GUEST_RECEIVE:
             guest.receive_done(s, i, c, item, n)
         else:
@@ -232,23 +231,24 @@ def _idler(s: State, i: int, c: int) -> int:
     idle = scheduler.idle(s)
     if idle & s.vcpu[i].affinity == 0:
         return -1
-    best, here = -1, 1 + _idle_in(s, s.core[c].node)
+    best, here = -1, 1 + _idle_around(s, c)
     most = here if s.scheduler == CREDIT_2008 else 2 * here
     for k in range(1, s.cores):
         other = (c + k) % s.cores
         if (idle & s.vcpu[i].affinity) >> other & 1:
-            found = _idle_in(s, s.core[other].node)
+            found = _idle_around(s, other)
             if found > most:
                 best, most = other, found
     return best
 
 
 @compiled
-def _idle_in(s: State, node: int) -> int:
-    count, idle = 0, scheduler.idle(s)
-    for c in range(s.cores):
-        if s.core[c].node == node and idle >> c & 1:
-            count += 1
+def _idle_around(s: State, c: int) -> int:
+    """How many cores of the node of core ``c`` are idle."""
+    count, idle = 0, scheduler.idle(s) & s.core[c].node_peers
+    while idle:
+        count += 1
+        idle &= idle - 1
     return count
 
 

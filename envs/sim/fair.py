@@ -4,7 +4,7 @@ A VCPU's virtual time runs at the inverse of its weight; the least runs next. A 
 is shared by its VCPUs, as a control group's is among its tasks.
 """
 
-from envs.sim.compiled import compiled
+from envs.sim.compiled import compiled, lowest
 from envs.sim.state import State, Vcpu
 
 GRANULARITY = 1e6
@@ -28,12 +28,15 @@ def charge(s: State, v: Vcpu, spent: float) -> None:
 @compiled
 def on_wake(s: State, v: Vcpu) -> None:
     """A sleeper does not come back with all the time that it slept."""
-    least = 1e30
-    for i in range(s.vcpus):
-        other = s.vcpu[i]
-        if other.state != 0 and other.core == v.core:
-            least = min(least, other.vruntime)
-    if least < 1e30:
+    core = s.core[v.core]
+    others = core.queue
+    if core.run >= 0:
+        others |= 1 << core.run
+    if others:
+        least = s.vcpu[lowest(others)].vruntime
+        while others:
+            least = min(least, s.vcpu[lowest(others)].vruntime)
+            others &= others - 1
         v.vruntime = max(v.vruntime, least - SLEEPER)
 
 

@@ -1,7 +1,5 @@
 """First-in first-out queues of segments, in a fixed space, limited in ring slots."""
 
-import numpy as np
-
 from envs.sim.compiled import compiled
 from envs.sim.state import ACK, DATA, SEGMENTS, Segment, State
 
@@ -38,7 +36,7 @@ def room(s: State, q: int, kind: int, size: int) -> int:
 def head(s: State, q: int, k: int) -> Segment:
     """The k-th segment from the head; the queue must have that many."""
     at = q * SEGMENTS + ((s.queue[q].head + k) & (SEGMENTS - 1))
-    return s.segment[np.uintp(at)]  # unsigned: no check for a negative index
+    return s.segment[at]
 
 
 @compiled
@@ -82,7 +80,6 @@ def push(  # noqa: PLR0913, PLR0917 - a segment has that many properties
     """Append packets at the tail. The caller has made sure that there is room."""
     queue = s.queue[q]
     queue.packets += packets
-    queue.size += size
     queue.slots += slots_of(kind, packets, size)
     if queue.segments > 0:
         last = head(s, q, queue.segments - 1)
@@ -123,14 +120,12 @@ def split(s: State, q: int, packets: int) -> int:
 def drop_head(s: State, q: int, packets: int, size: int) -> None:
     """Take ``packets`` of ``size`` bytes (as ``split`` gave) off the head segment."""
     queue, first = s.queue[q], head(s, q, 0)
-    before = slots_of(first.kind, first.packets, first.size)
     queue.packets -= packets
-    queue.size -= size
-    first.packets -= packets
-    first.size -= size
-    if first.packets == 0:
-        queue.slots -= before
+    queue.slots -= slots_of(first.kind, first.packets, first.size)
+    if packets == first.packets:
         queue.head = (queue.head + 1) & (SEGMENTS - 1)
         queue.segments -= 1
     else:
-        queue.slots -= before - slots_of(first.kind, first.packets, first.size)
+        first.packets -= packets
+        first.size -= size
+        queue.slots += slots_of(first.kind, first.packets, first.size)

@@ -93,5 +93,6 @@ def send_done(s: State, me: int, c: int, f: int, packets: int) -> None:
         core = s.core[c]
         llc = cache.llc_clock(s, core.llc)
         fifo.push(s, port.tx_ring, f, DATA, packets, packets * size, c, s.now, core.touched, llc)
+        s.sent |= 1 << s.flow[f].source
         traffic.sent(s, f, packets * size)
         notify(s, me, port.collector)

@@ -5,11 +5,11 @@ knows no such suppression: whoever puts a frame into it signals its reader, asle
 """
 
 from envs.sim import scheduler
-from envs.sim.compiled import compiled
+from envs.sim.compiled import called
 from envs.sim.state import BACKEND, BLOCKED, State
 
 
-@compiled
+@called
 def notify(s: State, sender: int, receiver: int) -> None:
     """Wake ``receiver`` if it sleeps; both pay for the signal before they do anything else."""
     v = s.vcpu[receiver]

@@ -55,14 +55,7 @@ def vary(s: State) -> float:
 @compiled
 def speed(s: State, c: int) -> float:
     """The share of a physical core's speed that core ``c`` has: less beside a busy sibling."""
-    if not s.smt:
-        return 1.0
-    mine = s.core[c].sibling
-    for other in range(s.cores):
-        beside = other != c and s.core[other].sibling == mine
-        if beside and (s.core[other].run >= 0 or s.core[other].polled):
-            return s.smt_share
-    return 1.0
+    return s.smt_share if s.core[c].siblings & (s.running | s.polled) else 1.0
 
 
 @compiled
@@ -102,11 +95,10 @@ def dequeue(s: State, i: int) -> None:
 def first(s: State, c: int, core: int) -> int:
     """The VCPU that comes first in the queue of ``c`` and may run on ``core``; -1 if none."""
     queue, best = s.core[c].queue, -1
-    if queue == 0:
-        return -1
-    for i in range(s.vcpus):
-        may = queue >> i & 1 and s.vcpu[i].affinity >> core & 1
-        if may and (best < 0 or precedes(s, i, best)):
+    while queue:
+        i = lowest(queue)
+        queue &= queue - 1
+        if s.vcpu[i].affinity >> core & 1 and (best < 0 or precedes(s, i, best)):
             best = i
     return best
 
@@ -121,17 +113,22 @@ def steal(s: State, c: int, than: int) -> int:
     here, peers = s.core[c], s.queued & ~s.polled & ~(1 << c)
     if peers == 0:
         return -1
-    for distance in range(1 if s.scheduler == CREDIT_2008 else 2):
-        for k in range(1, s.cores):
-            peer = (c + k) % s.cores
-            if not peers >> peer & 1:
-                continue
-            there = s.core[peer]
-            if s.scheduler != CREDIT_2008:
-                near = there.llc == here.llc if s.scheduler == FAIR else there.node == here.node
-                if near != (distance == 0):
-                    continue
-            i = first(s, peer, c)
+    if s.scheduler == CREDIT_2008:
+        return _steal_from(s, c, peers, than)
+    near = here.llc_peers if s.scheduler == FAIR else here.node_peers
+    stolen = _steal_from(s, c, peers & near, than)
+    return stolen if stolen >= 0 else _steal_from(s, c, peers & ~near, than)
+
+
+@compiled
+def _steal_from(s: State, c: int, peers: int, than: int) -> int:
+    """The same among the cores ``peers``, from the one after ``c`` onwards."""
+    later = peers >> c << c
+    for side in (later, peers ^ later):
+        left = side
+        while left:
+            i = first(s, lowest(left), c)
+            left &= left - 1
             if i >= 0 and (s.scheduler == FAIR or s.vcpu[i].priority > than):
                 return i
     return -1
@@ -148,9 +145,9 @@ def find_idle(s: State, affinity: int, near: int) -> int:
     if found == 0:
         return -1
     if s.scheduler == FAIR:
-        for c in range(s.cores):
-            if found >> c & 1 and s.core[c].llc == s.core[near].llc:
-                return c
+        beside = found & s.core[near].llc_peers
+        if beside:
+            return lowest(beside)
     start = draw(s, s.cores)
     later = found >> start << start
     return lowest(later if later != 0 else found)

@@ -39,12 +39,16 @@ class Core:
     """A core and what runs on it.
 
     ``touched`` counts the bytes ever brought into its private cache, a clock for what is still
-    there. ``queue`` is a bit set of the runnable VCPUs that wait here.
+    there. Sets, a bit each: ``llc_peers`` and ``node_peers`` are the cores of its LLC domain and
+    of its node, ``siblings`` the other threads of its physical core, ``queue`` the runnable VCPUs
+    that wait here.
     """
 
     llc: int
     node: int
-    sibling: int
+    llc_peers: int
+    node_peers: int
+    siblings: int
     polled: int
     run: int
     queue: int
@@ -59,9 +63,10 @@ class Core:
 class Vcpu:
     """A VCPU of a guest, or a backend: who it is, its place in the scheduler, what it is doing.
 
-    ``productive`` is when its present stretch of work began after switch and refill. ``left``
-    is what remains of a preempted activation. ``debt`` is time to be spent before the next
-    activation (an interrupt taken).
+    ``serving`` is the set of vifs of its present activation, a bit each. ``productive`` is when
+    its present stretch of work began after switch and refill. ``left`` is what remains of a
+    preempted activation. ``debt`` is time to be spent before the next activation (an interrupt
+    taken).
     """
 
     kind: int
@@ -75,6 +80,7 @@ class Vcpu:
     next_duty: int
     duty: int
     packets: int
+    serving: int
     # scheduling
     priority: int
     active: int
@@ -130,7 +136,6 @@ class Queue:
     head: int
     segments: int
     packets: int
-    size: int
     slots: int
     limit: int
 
@@ -187,21 +192,23 @@ class Flow:
 
 
 class Duty:
-    """One kind of work that a VCPU looks for in turn: for vifs (or a flow) ``first`` to ``last``.
+    """One kind of work that a VCPU looks for in turn, for vif or flow ``item``.
 
-    2007's tasklets handle all vifs in one activation, a thread its own vif.
+    A backend delivers to and collects from all of ``vifs``, a bit each, in one activation: 2007's
+    tasklets from every vif, a thread from its own.
     """
 
     kind: int
-    first: int
-    last: int
+    item: int
+    vifs: int
 
 
 class State:
     """A whole host. Constants first, then what changes, then the counters.
 
-    ``dirty``, ``running``, ``queued`` and ``polled`` are sets of cores, a bit each: that have to
-    choose anew, that run a VCPU, in whose queue one waits, and that poll.
+    Sets, a bit each: ``arrived`` and ``sent`` are the vifs whose queue towards the guest, and whose
+    transmit ring, hold packets. ``dirty``, ``running``, ``queued`` and ``polled`` are the cores
+    that have to choose anew, that run a VCPU, in whose queue one waits, and that poll.
     """
 
     version: int
@@ -278,6 +285,8 @@ class State:
     turn: int
     order: int
     random: int
+    arrived: int
+    sent: int
     dirty: int
     running: int
     queued: int

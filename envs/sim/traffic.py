@@ -118,6 +118,7 @@ def acknowledge_from(s: State, f: int, vif: int, packets: int, size: int, core: 
         s.flow[f].held = size
         return
     fifo.push(s, ring, f, ACK, packets, size, core, s.now, s.core[core].touched, 0.0)
+    s.sent |= 1 << vif
 
 
 @compiled
