@@ -7,20 +7,19 @@ VCPU places the packets' way; with the VCPUs back where they were found, the fee
 feeds go to the VCPUs in turn, queue by queue, which is what ``Backend.vifs`` tells.
 
 What was found is kept in a file on the host while it is changed. Everything is known by its
-domain's UUID: a guest that was rebooted or migrated has another number and other interfaces, but
-is still the same guest.
+domain's UUID, the ports of the bridge included: a guest that was rebooted or migrated has another
+number and other interfaces, but is still the same guest.
 """
 
 from collections.abc import Mapping
 from typing import TypeVar
 
-import msgspec
-
 from envs.errors import HostError, InputError
 from envs.host import BridgeMode, Record, Settings, from_json
 from envs.hosts import bridge
-from envs.hosts.bridge import BridgeState, Plug
+from envs.hosts.bridge import BridgeState
 from envs.hosts.xen import xl
+from envs.hosts.xen.ports import by_key, by_name, carried_bridge, plugs
 from envs.hosts.xen.reading import Present
 from envs.hosts.xen.site import Site
 from envs.hosts.xen.xl import Vcpu
@@ -35,15 +34,14 @@ class Found(Record, frozen=True):
     """The values that a setting changes.
 
     ``affinity`` is the hard affinity of each VCPU, offline ones included, by UUID and number;
-    ``weight`` is by UUID, ``feeds`` and ``tx_queue`` by the keys of ``Present``. ``ports`` tells
-    what interface each vif was then, for that is how ``bridge`` names it.
+    ``weight`` is by UUID, ``feeds`` and ``tx_queue`` by the keys of ``Present``, and so are the
+    vifs in ``bridge``.
     """
 
     affinity: Mapping[str, str]
     weight: Mapping[str, int]
     feeds: Mapping[str, str]
     tx_queue: Mapping[str, int]
-    ports: Mapping[str, str]
     bridge: BridgeState | None
 
 
@@ -62,8 +60,8 @@ class XenState(Record, frozen=True):
 
     @property
     def found(self) -> Found:
-        """The values as they were found before any change of ours."""
-        return self.kept.found if self.kept else self.now
+        """What there is now, with the values as they were found before any change of ours."""
+        return carried(self.kept.found, self.now) if self.kept else self.now
 
     @property
     def side_cores(self) -> tuple[int, ...]:
@@ -78,16 +76,16 @@ def state_of(present: Present) -> XenState:
         weight={present.uuids[domid]: weight for domid, weight in present.weights.items()},
         feeds={key: feed.cores for key, feed in present.feeds.items()},
         tx_queue=present.lengths,
-        ports={key: vif.name for key, vif in present.vifs.items()},
-        bridge=present.bridge.state if present.bridge else None,
+        bridge=by_key(present, present.bridge.state) if present.bridge else None,
     )
-    if not present.kept:
-        return XenState(now=now)
+    return XenState(now=now, kept=_kept(present.kept))
+
+
+def _kept(text: str) -> Kept | None:
     try:
-        kept = from_json(present.kept.encode(), Kept)
+        return from_json(text.encode(), Kept) if text else None
     except InputError as error:
         raise HostError(f"what was kept of the state as found cannot be read: {error}") from error
-    return remembered(XenState(now=now, kept=kept), now)
 
 
 def vcpu_key(present: Present, vcpu: Vcpu) -> str:
@@ -121,16 +119,6 @@ def backends(present: Present) -> Mapping[str, int]:
     return {f"{present.names[dom0.uuid]}/{vcpu.index}": vcpu.index for vcpu in ours}
 
 
-def plugs(present: Present) -> tuple[Plug, ...]:
-    """The ports of the bridge whose address is known: the guests'."""
-    on = present.bridge.state.ports if present.bridge else {}
-    return tuple(
-        Plug(port=vif.name, mac=vif.mac)
-        for vif in present.vifs.values()
-        if vif.mac and vif.name in on
-    )
-
-
 def settings(site: Site, present: Present, state: XenState) -> Settings:
     """The five knobs in a state.
 
@@ -153,9 +141,10 @@ def settings(site: Site, present: Present, state: XenState) -> Settings:
 
 def bridge_mode(present: Present, state: XenState) -> BridgeMode:
     """The mode that the bridge is in."""
-    if state.kept is None or state.now.bridge is None:
+    stock, now = state.found.bridge, state.now.bridge
+    if state.kept is None or stock is None or now is None:
         return "stock"
-    return bridge.mode_of(state.found.bridge, state.now.bridge, plugs(present))
+    return bridge.mode_of(by_name(present, stock), by_name(present, now), plugs(present))
 
 
 def wanted(site: Site, present: Present, state: XenState, target: Settings) -> XenState:
@@ -177,22 +166,21 @@ def wanted(site: Site, present: Present, state: XenState, target: Settings) -> X
         weight={uuid: target.weight[present.names[uuid]] for uuid in state.now.weight},
         feeds=_dealt(present, tuple(own.values())) if moved else found.feeds,
         tx_queue={key: target.tx_queue[name] for name, key in vif_names(present).items()},
-        ports=state.now.ports,
         bridge=_in_mode(present, found.bridge, target.bridge),
     )
     if not moved and target.bridge == "stock" and not target.side_cores:
         return XenState(now=values)
-    return XenState(now=values, kept=Kept(found=found, side_cores=target.side_cores))
+    kept = _complete(state.kept.found, found) if state.kept else found
+    return XenState(now=values, kept=Kept(found=kept, side_cores=target.side_cores))
 
 
 def remembered(then: XenState, now: Found) -> XenState:
-    """A state of then in terms of what there is now."""
-    kept = then.kept and msgspec.structs.replace(then.kept, found=carried(then.kept.found, now))
-    return XenState(now=carried(then.now, now), kept=kept)
+    """A state of then, of what there is now."""
+    return XenState(now=carried(then.now, now), kept=then.kept)
 
 
 def carried(then: Found, now: Found) -> Found:
-    """The values as found ``then``, of what there is ``now``; what is new stays as it is.
+    """The values of then, of what there is ``now``; what is new stays as it is.
 
     A guest that was rebooted or migrated meanwhile gets back what it had, by other interfaces.
     """
@@ -201,33 +189,27 @@ def carried(then: Found, now: Found) -> Found:
         weight=_over(now.weight, then.weight),
         feeds=_over(now.feeds, then.feeds),
         tx_queue=_over(now.tx_queue, then.tx_queue),
-        ports=now.ports,
-        bridge=now.bridge and then.bridge and _carried_bridge(then, then.bridge, now, now.bridge),
+        bridge=now.bridge and then.bridge and carried_bridge(then.bridge, now.bridge),
+    )
+
+
+def _complete(then: Found, new: Found) -> Found:
+    """The values of then, and those of what is new."""
+    return Found(
+        affinity={**new.affinity, **then.affinity},
+        weight={**new.weight, **then.weight},
+        feeds={**new.feeds, **then.feeds},
+        tx_queue={**new.tx_queue, **then.tx_queue},
+        bridge=then.bridge,
     )
 
 
 def _in_mode(present: Present, stock: BridgeState | None, mode: BridgeMode) -> BridgeState | None:
     if present.bridge is None or stock is None:
         return None
-    return bridge.in_mode(mode, stock, plugs(present), present.bridge.others)
-
-
-def _carried_bridge(then: Found, old: BridgeState, now: Found, present: BridgeState) -> BridgeState:
-    """The bridge as it was, its ports by the names they have now."""
-    renamed = {name: now.ports.get(key, "") for key, name in then.ports.items()}
-
-    def port(name: str) -> str:
-        name = renamed.get(name, name)
-        return name if name in present.ports else ""
-
-    flags = {port(name): value for name, value in old.ports.items() if port(name)}
-    return msgspec.structs.replace(
-        old,
-        ports=dict(sorted({**present.ports, **flags}.items())),
-        static=tuple(sorted((mac, port(name)) for mac, name in old.static if port(name))),
-        ingress=tuple(sorted(port(name) for name in old.ingress if port(name))),
-        redirects=tuple(r for r in old.redirects if {r.port, r.to} <= set(present.ports)),
-    )
+    others = present.bridge.others
+    named = bridge.in_mode(mode, by_name(present, stock), plugs(present), others)
+    return by_key(present, named)
 
 
 def _without(site: Site, affinity: str, side_cores: tuple[int, ...]) -> str:

@@ -14,9 +14,10 @@ from envs.hosts.change import Change, Command
 from envs.hosts.linux import as_list
 from envs.hosts.transport import replace_file
 from envs.hosts.xen import dom0, xl
+from envs.hosts.xen.ports import by_name, plugs
 from envs.hosts.xen.reading import Present
 from envs.hosts.xen.site import Site
-from envs.hosts.xen.state import Found, Kept, XenState, bridge_mode, plugs, vcpu_key
+from envs.hosts.xen.state import Found, Kept, XenState, bridge_mode, vcpu_key
 
 _KEEP_SOFT = "-"
 """What ``xl vcpu-pin`` takes to leave an affinity as it is."""
@@ -58,12 +59,12 @@ def restoring(site: Site, present: Present, then: XenState) -> tuple[Command, ..
     Each is harmless where its subject is gone, and where it has been run before.
     """
     domains = (_on_domain(site, uuid, then.now) for uuid in present.domids)
-    stock = then.now.bridge
+    stock, was = then.now.bridge, then.now.tx_queue
     return (
         *domains,
         *(dom0.pin(f, then.now.feeds[k]) for k, f in present.feeds.items() if k in then.now.feeds),
-        *(_queue(then.now.ports[key], n) for key, n in then.now.tx_queue.items()),
-        *(bridge.restoring(site.bridge, stock, plugs(present)) if stock else ()),
+        *(_queue(v.name, was[k]) for k, v in present.vifs.items() if k in was),
+        *(bridge.restoring(site.bridge, by_name(present, stock), plugs(present)) if stock else ()),
         *_file(site, then.kept),
     )
 
@@ -148,9 +149,11 @@ def _queue(interface: str, length: int) -> Command:
 
 
 def _bridge(site: Site, present: Present, before: XenState, after: XenState) -> Iterator[Change]:
-    old, new = before.now.bridge, after.now.bridge
-    do = bridge.commands(site.bridge, old, new) if old and new else ()
-    if do and old and new:
+    if before.now.bridge is None or after.now.bridge is None:
+        return
+    old, new = (by_name(present, b) for b in (before.now.bridge, after.now.bridge))
+    do = bridge.commands(site.bridge, old, new)
+    if do:
         yield Change(
             knob="bridge",
             subject=site.bridge,

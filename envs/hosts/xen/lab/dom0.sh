@@ -47,7 +47,8 @@ on_crash = "destroy"
 CONFIG
     # Migration is refused where the time stamp counter is emulated, as it is here by default.
     [ "$type" != pvh ] || echo 'tsc_mode = "native"' >>"/guests/g$number.cfg"
-    xl create -q "/guests/g$number.cfg"
+    # On a busy machine the hotplug scripts may take longer than xl waits for them.
+    until xl create -q "/guests/g$number.cfg"; do sleep 1; done
 done
 while [ "$number" -gt 0 ]; do
     until ping -c 1 -W 1 "10.0.0.1$number" >/dev/null 2>&1; do sleep 0.2; done
