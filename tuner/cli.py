@@ -20,6 +20,7 @@ VERBS = {
     "plan": "Show what would be changed on a host; change nothing.",
     "apply": "Tune a host: try settings, keep the best, or leave it as found.",
     "status": "Say whether a host is as found, as confirmed, or neither.",
+    "watch": "Keep a host tuned while its load changes.",
     "confirm": 'Keep what "tuner apply --hold" has left for a person to decide.',
     "rollback": "Undo the last confirmed change of a host.",
     "lab": "Bring up, list or take down a lab host on this machine.",

@@ -84,11 +84,15 @@ class Transaction:
         if new:
             self._announce(settings, reason)
         self._now = None  # not known until it is read back
-        if settings == self.found:
-            self.host.restore(self._begun.snapshot.encode())
-        else:
-            self.host.apply(settings)
-        self._read_back(settings)
+        try:
+            if settings == self.found:
+                self.host.restore(self._begun.snapshot.encode())
+            else:
+                self.host.apply(settings)
+            self._read_back(settings)
+        except NotApplied:
+            self._held.renew()  # perhaps because the watchdog has put the host back meanwhile
+            raise
         self._now = settings
         if new:
             self._probe(settings)

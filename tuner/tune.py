@@ -10,7 +10,8 @@ from tuner.journal import Judged
 from tuner.judge import Judgement, judge_pairs, restless
 from tuner.pairs import Pair, pool
 from tuner.sequential import ERROR_RATE, first_look, nominal_level
-from tuner.transaction import Transaction
+from tuner.state import Held
+from tuner.transaction import Transaction, transaction
 
 DEAD = 0.1
 """A setting under which less than this share of the traffic goes on is measured no further."""
@@ -65,6 +66,24 @@ class Tuning(Record, frozen=True):
     def best(self) -> Tried | None:
         """The trial that is kept."""
         return None if self.kept is None else self.trials[self.kept]
+
+
+def tune_and_keep(
+    held: Held, policy: Policy, budget: Budget, guards: Guards, step: Step, *, hold: bool = False
+) -> Tuning:
+    """Tune a held host in one transaction, and keep the best; ``hold`` leaves it to a person.
+
+    Where nothing is worth keeping the host ends as it was found.
+    """
+    with transaction(held, f"tune by {policy.name}") as trial:
+        tuning = tune(trial, policy, budget, guards, step)
+        if tuning.best is not None:
+            trial.apply(tuning.best.settings)
+            if hold:
+                trial.hold(tuning.reason)
+            else:
+                trial.confirm(tuning.reason)
+    return tuning
 
 
 def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, step: Step) -> Tuning:

@@ -1,0 +1,57 @@
+"""A host is tuned again when its load has changed, and only then."""
+
+import pytest
+from stumbling_host import SPEC, sample
+
+from tuner.commands.watch import Watch
+from tuner.watch import change, idle, load
+
+EVEN = load(SPEC, sample(8.0, 1.0))
+UNEVEN = load(SPEC, sample(8.0, 1.0, share=0.9))
+
+
+@pytest.mark.parametrize("gbps", [6.0, 8.0, 10.0])
+def test_noise_is_no_change_of_load(gbps: float) -> None:
+    assert change(EVEN, load(SPEC, sample(gbps, 1.0))) == ""
+
+
+def test_a_guest_that_falls_behind_is_a_change_and_is_named() -> None:
+    assert "traffic of two 4.00 -> 0.80" in change(EVEN, UNEVEN)
+
+
+def test_what_hardly_flows_is_no_reason_whatever_it_does() -> None:
+    most = load(SPEC, sample(8.0, 1.0, share=0.98))
+    all_of_it = load(SPEC, sample(8.0, 1.0, share=1.0))
+    assert change(most, all_of_it) == ""
+
+
+def test_other_guests_are_a_change() -> None:
+    assert change({**EVEN, "cores of burn": 1.0}, EVEN) == "other guests: cores of burn"
+
+
+def test_no_traffic_is_nothing_to_tune_for() -> None:
+    assert idle(load(SPEC, sample(0.0, 0.1)))
+    assert not idle(EVEN)
+
+
+def test_a_host_is_tuned_once_and_then_only_after_a_change_that_lasts() -> None:
+    memory = Watch(least=0.0)
+    assert memory.why(EVEN) == "not tuned yet"
+    memory.tuned(EVEN, kept=True)
+    assert memory.why(EVEN) == ""
+    assert memory.why(UNEVEN) == ""
+    assert memory.why(EVEN) == ""  # it was a hiccup
+    assert memory.why(UNEVEN) == ""
+    assert "traffic of two" in memory.why(UNEVEN)
+    memory.tuned(UNEVEN, kept=False)
+    assert memory.why(UNEVEN) == ""
+
+
+def test_a_host_that_gains_nothing_is_tuned_ever_less_often() -> None:
+    memory = Watch(least=100.0)
+    assert memory.seconds_left() < 0.0
+    waits = []
+    for kept in (True, False, False, True):
+        memory.tuned(EVEN, kept=kept)
+        waits.append(round(memory.seconds_left(), -2))
+    assert waits == [100.0, 200.0, 400.0, 100.0]
