@@ -23,7 +23,10 @@ TUNED = replace(
     STOCK,
     placement={
         **STOCK.placement,
-        **{"Domain-0/0": (0,), "Domain-0/1": (0,), "g1/0": (1, 2, 3), "g2/0": (3,)},
+        "Domain-0/0": (0,),
+        "Domain-0/1": (0,),
+        "g1/0": (1, 2, 3),
+        "g2/0": (3,),
         "busy/0": (1,),
     },
     weight={**STOCK.weight, "Domain-0": 2048},
@@ -98,7 +101,8 @@ def targets(draw: st.DrawFn) -> Settings:
         own[0] = tuple(sorted({*own[0], *side}))
     return Settings(
         placement={
-            **{"Domain-0/0": own[0], "Domain-0/1": own[1]},
+            "Domain-0/0": own[0],
+            "Domain-0/1": own[1],
             **{name: draw(guests) for name in ("g1/0", "g2/0", "busy/0")},
         },
         weight={name: draw(st.integers(1, 65535)) for name in STOCK.weight},
