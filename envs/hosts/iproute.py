@@ -4,7 +4,7 @@ Sources: ip-link(8), bridge(8), tc-u32(8).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
@@ -14,12 +14,23 @@ from envs.host import Record
 
 
 class Redirect(Record, frozen=True):
-    """Frames that enter ``port`` from ``source`` to ``target`` leave by ``to`` at once."""
+    """Frames that enter ``port`` from ``source`` to ``target`` leave by ``to`` at once.
+
+    ``preference`` is tc's, lower ones first; ``to`` is ``*`` where that interface is gone.
+    """
 
     port: str
     source: str
     target: str
     to: str
+    preference: int
+
+
+class Filters(Record, frozen=True):
+    """The ingress filters of a port: the redirects that are ours, and how many are not."""
+
+    redirects: tuple[Redirect, ...] = ()
+    others: int = 0
 
 
 class _PortData(msgspec.Struct, frozen=True):
@@ -31,23 +42,40 @@ class _PortData(msgspec.Struct, frozen=True):
 
 
 class _Info(msgspec.Struct, frozen=True):
+    info_kind: str = ""
     info_data: dict[str, Any] = {}
     info_slave_data: _PortData = _PortData()
 
 
 class Link(msgspec.Struct, frozen=True):
-    """An interface as ``ip -j -d link`` shows it: name, TX queue length, bridge it belongs to."""
+    """An interface as ``ip -j -d link`` shows it.
+
+    ``master`` is the bridge or bond it belongs to, ``link`` the interface it sits on (a VLAN
+    interface) or its other end (veth), ``xdp`` the program that sees its frames first.
+    """
 
     ifname: str
     txqlen: int = 0
     master: str = ""
+    link: str = ""
+    xdp: dict[str, Any] = {}
     linkinfo: _Info = _Info()
 
 
-class _Fdb(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True):
+    """An address that a bridge knows, as ``bridge -j fdb`` shows it; ``state`` is empty if learned.
+
+    ``flags`` hold ``self`` where it is not the bridge's entry but one of the interface itself.
+    """
+
     mac: str
     ifname: str = ""
     state: str = ""
+    flags: list[str] = []
+
+
+class _Multicast(msgspec.Struct, frozen=True):
+    router: dict[str, Any] = {}
 
 
 class _Qdisc(msgspec.Struct, frozen=True):
@@ -66,36 +94,59 @@ def with_ingress(shown: str) -> tuple[str, ...]:
     return tuple(sorted({q.dev for q in found if q.kind in ("ingress", "clsact")}))
 
 
-def static_entries(shown: str) -> tuple[tuple[str, str], ...]:
-    """The addresses set by hand, out of ``bridge -j fdb show br NAME``."""
-    found = _decode(shown or "[]", list[_Fdb])
-    return tuple(sorted({(e.mac, e.ifname) for e in found if e.state == "static"}))
+def entries(shown: str) -> tuple[Entry, ...]:
+    """The forwarding table of a bridge, out of ``bridge -j fdb show br NAME``."""
+    found = _decode(shown or "[]", list[Entry])
+    return tuple(entry for entry in found if "self" not in entry.flags)
 
 
-def redirects(port: str, shown: str, priority: int) -> tuple[Redirect, ...]:
-    """The redirects of a priority, out of ``tc -j filter show dev PORT ingress``.
+def has_multicast_router(shown: str) -> bool:
+    """Whether a bridge knows a multicast router, out of ``bridge -j -d mdb show dev NAME``."""
+    return any(found.router for found in _decode(shown or "[]", list[_Multicast]))
 
-    u32 repeats the key ``match`` for each word it compares, so the objects are read as pairs.
-    Raises HostError where something else has that priority.
+
+def filters(port: str, shown: str, preferences: Container[int]) -> Filters:
+    """The filters of a port, out of ``tc -j filter show dev PORT ingress``.
+
+    Ours are redirects of known form at one of our preferences. u32 repeats the key ``match`` for
+    each word it compares, so the objects are read as pairs. Raises HostError for what is no JSON.
     """
-    found = []
-    for entry in json.loads(shown or "[]", object_pairs_hook=_Pairs):
+    ours, others = [], 0
+    for entry in _pairs(shown):
         options = entry.first("options")
-        if entry.first("pref") != priority or not isinstance(options, _Pairs):
-            continue
-        words = options.all("match")
-        if not words:
-            continue
-        actions = options.first("actions")
-        try:
-            source, target = _addresses(words)
-            to = actions[0].first("to_dev")
-        except (KeyError, TypeError, ValueError):
-            raise HostError(
-                f"a filter at priority {priority} on {port!r} is not ours: remove it first"
-            ) from None
-        found.append(Redirect(port=port, source=source, target=target, to=str(to)))
-    return tuple(found)
+        if not isinstance(options, _Pairs) or options.first("ht_divisor") is not None:
+            continue  # the head of a list or table, not a filter
+        redirect = _redirect(port, entry.first("pref"), options)
+        if redirect is not None and redirect.preference in preferences:
+            ours.append(redirect)
+        else:
+            others += 1
+    return Filters(redirects=tuple(ours), others=others)
+
+
+def _redirect(port: str, preference: int, options: "_Pairs") -> Redirect | None:
+    """The redirect that the options of a filter make, None if they make anything else."""
+    actions = options.first("actions")
+    try:
+        (action,) = actions
+        source, target = _addresses(options.all("match"))
+        does = [action.first(key) for key in ("kind", "mirred_action", "direction")]
+        to = action.first("to_dev")
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    if does != ["mirred", "redirect", "egress"] or not isinstance(to, str):
+        return None
+    return Redirect(port=port, source=source, target=target, to=to, preference=preference)
+
+
+def _pairs(shown: str) -> "list[_Pairs]":
+    try:
+        found = json.loads(shown or "[]", object_pairs_hook=_Pairs)
+    except ValueError as error:
+        raise HostError(f"tc printed something unexpected: {error}") from error
+    if isinstance(found, _Pairs) or not isinstance(found, list):
+        raise HostError(f"tc printed something unexpected: {shown[:40]!r}")
+    return [entry for entry in found if isinstance(entry, _Pairs)]
 
 
 def _addresses(words: "list[_Pairs]") -> tuple[str, str]:

@@ -180,7 +180,8 @@ def printed(result: Result) -> str:
     """What a command that must have succeeded printed, as ``output``."""
     if result.rc != 0:
         complaint = (result.err or result.out).strip().splitlines() or ["no message"]
-        raise CommandFailed(f"{' '.join(result.argv)}: {complaint[0]} (return code {result.rc})")
+        words = " ".join("…" if "\n" in word else word for word in result.argv)  # … for a script
+        raise CommandFailed(f"{words}: {complaint[0]} (return code {result.rc})")
     return result.out
 
 

@@ -1,17 +1,22 @@
-"""All of a bridge that a mode may change, as one value."""
+"""All of a bridge that a mode may change, as one value; and what it must leave as it is."""
 
 from collections.abc import Mapping
 
 from envs.host import Record
 from envs.hosts.iproute import Redirect
 
-PRIORITY = 7200
-"""The tc priority that marks a redirect as ours; no other filter is ever touched."""
+PREFERENCES = range(7200, 7456)
+"""The tc preferences (priorities) of our redirects, one for each address they lead to.
+
+No other filter is ever touched. More addresses than these would be slower than the bridge.
+"""
 
 NETFILTER = tuple(f"/proc/sys/net/bridge/bridge-nf-call-{t}tables" for t in ("ip", "ip6", "arp"))
 """Each network namespace's switches of bridge netfilter: either they or the bridge's own call."""
 
-OPTIONS = ("mcast_snooping", "nf_call_iptables", "nf_call_ip6tables", "nf_call_arptables")
+CALLS = ("nf_call_iptables", "nf_call_ip6tables", "nf_call_arptables")
+SNOOPING = "mcast_snooping"
+OPTIONS = (SNOOPING, *CALLS)
 """The bridge's own options that cost work for every frame."""
 
 
@@ -35,7 +40,7 @@ class BridgeState(Record, frozen=True):
 
     ``options`` are the bridge's own, ``netfilter`` the values of the ``NETFILTER`` files that
     exist, ``static`` the (address, port) pairs set by hand, ``ingress`` the ports that have an
-    ingress hook for filters.
+    ingress hook for filters, ``watch`` what its watcher was started with (see ``watch``).
     """
 
     options: Mapping[str, int] = {}
@@ -44,6 +49,27 @@ class BridgeState(Record, frozen=True):
     static: tuple[tuple[str, str], ...] = ()
     ingress: tuple[str, ...] = ()
     redirects: tuple[Redirect, ...] = ()
+    watch: tuple[str, ...] = ()
+
+
+class Others(Record, frozen=True):
+    """What others have on the bridge: a mode must leave that as it is.
+
+    ``multicast``: a multicast router asks for members here; without snooping nobody would note who
+    joins. ``bridges``: other bridges share the ``NETFILTER`` switches. ``tagged``: ports that are
+    also the lower half of VLAN interfaces, which take their frames before the bridge does.
+    ``still``: ports that do not forward. ``learned``: the addresses that the bridge has learned
+    behind each port.
+    """
+
+    multicast: bool = False
+    bridges: bool = False
+    tagged: tuple[str, ...] = ()
+    still: tuple[str, ...] = ()
+    learned: Mapping[str, tuple[str, ...]] = {}
+
+
+NO_OTHERS = Others()
 
 
 def in_order(redirect: Redirect) -> tuple[str, str, str, str]:

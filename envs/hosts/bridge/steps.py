@@ -8,24 +8,40 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from envs.hosts.bridge.state import PRIORITY, BridgeState, Plug
+from envs.hosts.bridge.state import PREFERENCES, BridgeState, Plug, PortFlags
+from envs.hosts.bridge.watch import start, stop
 from envs.hosts.change import Command
 from envs.hosts.iproute import Redirect
 from envs.hosts.transport import write_file
 
+_UNFILTER = r"""
+tc filter show dev "$1" ingress 2>/dev/null |
+    sed -n 's/.*protocol all pref \([0-9]*\) u32.*/\1/p' | sort -u | while read -r pref; do
+        if [ "$pref" -ge "$2" ] && [ "$pref" -le "$3" ]; then
+            tc filter del dev "$1" ingress pref "$pref" protocol all u32
+        fi
+    done
+"""
 _UNHOOK = 'test -n "$(tc filter show dev "$1" ingress)" || tc qdisc del dev "$1" ingress'
 
 
 def commands(bridge: str, before: BridgeState, after: BridgeState) -> tuple[Command, ...]:
-    """The commands from one state to another, in an order that never leaves a guest unreachable.
+    """The commands from one state to another; none where there is nothing to do.
 
-    Known addresses are set before ports stop learning and taken away after they learn again.
+    At no moment is an address relied on that is not pinned and watched. Ports that are gone
+    ``before`` are passed over.
     """
+    pinned = [e for e in after.static if e not in before.static and e[1] in before.ports]
+    freed = [entry for entry in before.static if entry not in after.static]
+    rewatched = after.watch != before.watch
     return (
-        *_static("replace", sorted(set(after.static) - set(before.static))),
+        *_static("replace", pinned),
+        *((stop(bridge),) if before.watch and after.watch and rewatched else ()),
+        *((start(bridge, after.watch),) if after.watch and rewatched else ()),
         *_flags(bridge, before, after),
         *_filters(before, after),
-        *_static("del", sorted(set(before.static) - set(after.static))),
+        *((stop(bridge),) if before.watch and not after.watch else ()),
+        *_static("del", freed),
     )
 
 
@@ -34,22 +50,27 @@ def restoring(bridge: str, then: BridgeState, plugs: Sequence[Plug]) -> tuple[Co
 
     Each of them is harmless where its subject is gone, or as it should be already.
     """
-    ours = {(plug.mac, plug.port) for plug in plugs} - set(then.static)
+    pinned = {(plug.mac, plug.port) for plug in plugs} - set(then.static)
     ports = sorted({*then.ports, *(plug.port for plug in plugs)})
-    bare = msgspec.structs.replace(then, redirects=())
+    opposite = {
+        port: PortFlags(learning=not flags.learning, flood=not flags.flood)
+        for port, flags in then.ports.items()
+    }
     return (
         *_static("replace", then.static),
-        *_flags(bridge, BridgeState(), then),
-        *(_unfilter(port) for port in ports),
-        *_filters(bare, then),
+        *_flags(bridge, BridgeState(ports=opposite), then),
+        *map(_unfilter, ports),
+        stop(bridge),
+        *((start(bridge, then.watch),) if then.watch else ()),
+        *_filters(msgspec.structs.replace(then, redirects=()), then),
         *(_unhook(port) for port in ports if port not in then.ingress),
-        *_static("del", sorted(ours)),
+        *_static("del", sorted(pinned)),
     )
 
 
 def _flags(bridge: str, before: BridgeState, after: BridgeState) -> Iterator[Command]:
     for port, flags in after.ports.items():
-        if flags != before.ports.get(port):
+        if port in before.ports and flags != before.ports[port]:
             switches = ("learning", _on(flags.learning), "flood", _on(flags.flood))
             yield ("ip", "link", "set", "dev", port, "type", "bridge_slave", *switches)
     changed = [(n, str(v)) for n, v in after.options.items() if v != before.options.get(n)]
@@ -62,25 +83,25 @@ def _flags(bridge: str, before: BridgeState, after: BridgeState) -> Iterator[Com
 
 
 def _filters(before: BridgeState, after: BridgeState) -> Iterator[Command]:
-    for port in sorted({r.port for r in (*before.redirects, *after.redirects)}):
+    wanted = [r for r in after.redirects if {r.port, r.to} <= before.ports.keys()]
+    for port in sorted({r.port for r in (*before.redirects, *wanted)}):
         old = [r for r in before.redirects if r.port == port]
-        new = [r for r in after.redirects if r.port == port]
+        new = [r for r in wanted if r.port == port]
         if old == new:
             continue
         if old:
             yield _unfilter(port)
-        if port in after.ingress and port not in before.ingress:
+        if new and port not in before.ingress:
             yield ("tc", "qdisc", "add", "dev", port, "ingress")
-        for redirect in new:
-            yield _filter(redirect)
+        yield from map(_filter, new)
     for port in before.ingress:
         if port not in after.ingress:
             yield _unhook(port)
 
 
 def _unfilter(port: str) -> Command:
-    pref = ("pref", str(PRIORITY), "protocol", "all", "u32")
-    return ("tc", "filter", "del", "dev", port, "ingress", *pref)
+    """Take all our redirects from a port."""
+    return ("sh", "-c", _UNFILTER, "sh", port, str(PREFERENCES[0]), str(PREFERENCES[-1]))
 
 
 def _unhook(port: str) -> Command:
@@ -97,9 +118,9 @@ def _filter(redirect: Redirect) -> Command:
         *("match", "u32", f"0x{source[:8]}", "0xffffffff", "at", "-8"),
         *("match", "u16", f"0x{source[8:]}", "0xffff", "at", "-4"),
     )
-    where = ("dev", redirect.port, "ingress", "protocol", "all", "pref", str(PRIORITY))
+    where = ("dev", redirect.port, "ingress", "protocol", "all", "pref")
     action = ("action", "mirred", "egress", "redirect", "dev", redirect.to)
-    return ("tc", "filter", "add", *where, "u32", *words, *action)
+    return ("tc", "filter", "add", *where, str(redirect.preference), "u32", *words, *action)
 
 
 def _static(verb: str, entries: Sequence[tuple[str, str]]) -> Iterator[Command]:

@@ -22,7 +22,7 @@ from envs.host import (
     to_json,
 )
 from envs.hosts import bridge, linux
-from envs.hosts.bridge import BridgeState
+from envs.hosts.bridge import BridgeFound, BridgeState
 from envs.hosts.change import Change, Command, commands
 from envs.hosts.lab import record
 from envs.hosts.lab.config import BRIDGE, DRIVER, UPLINK, plan
@@ -30,7 +30,15 @@ from envs.hosts.lab.counters import count, sample
 from envs.hosts.lab.duties import Duties, Duty
 from envs.hosts.lab.record import Lab
 from envs.hosts.lab.state import Context, LabState, changes, restoring, settings, wanted
-from envs.hosts.transport import LocalTransport, Transport, files_read, output, read_files, reading
+from envs.hosts.transport import (
+    LocalTransport,
+    Transport,
+    files_read,
+    output,
+    printed,
+    read_files,
+    reading,
+)
 
 TX_QUEUE = (1, 4096)
 """The TX queue lengths a lab takes, in packets; with offloads a packet holds up to 64 KiB."""
@@ -52,18 +60,30 @@ class LabHost:
     relay, so there a leaner bridge shows in the bandwidth alone.
     """
 
-    def __init__(self, lab: Lab, folder: Path, transport: Transport) -> None:
+    def __init__(
+        self, lab: Lab, folder: Path, transport: Transport, *, bypass_filters: bool = False
+    ) -> None:
         self.transport = transport
         self.state_dir = folder
         self._lab = lab
+        self._bypass_filters = bypass_filters
         self._plan = plan(lab.config)
         self._spec: HostSpec | None = None
         self._context = Context(plan=self._plan, lab=lab, folder=str(folder), cores=())
         self._context = msgspec.structs.replace(self._context, cores=self._cores())
 
     @classmethod
-    def open(cls, name: str = "default", transport: Transport | None = None) -> "LabHost":
-        """The lab of that name. Raises HostError if it is not up."""
+    def open(
+        cls,
+        name: str = "default",
+        transport: Transport | None = None,
+        *,
+        bypass_filters: bool = False,
+    ) -> "LabHost":
+        """The lab of that name. Raises HostError if it is not up.
+
+        ``bypass_filters``: bridge modes may skip what filters frames on its bridge.
+        """
         via = transport or LocalTransport()
         folder = record.directory(name)
         text = read_files(via, [str(folder / "lab.json")])
@@ -74,7 +94,7 @@ class LabHost:
             raise HostError(
                 f"lab {name!r} is not up: run: tuner lab down {name}, then: tuner lab up {name}"
             )
-        return cls(lab, folder, via)
+        return cls(lab, folder, via, bypass_filters=bypass_filters)
 
     def describe(self) -> HostSpec:
         """What the lab has and what can be set on it."""
@@ -88,9 +108,7 @@ class LabHost:
 
     def changes(self, target: Settings) -> tuple[Change, ...]:
         """What ``apply`` would run now, after the same check."""
-        state = self._read()
-        knobs.check(self.describe(), target, settings(self._context, state))
-        return changes(self._context, state, wanted(self._context, state, target))
+        return changes(self._context, *self._planned(target))
 
     def apply(self, target: Settings) -> None:
         """Set every knob that differs, and read all of them back.
@@ -98,15 +116,13 @@ class LabHost:
         Raises IllegalSetting before anything is touched. Where a command fails (CommandFailed) or
         a value did not take (NotApplied), what was changed is put back first.
         """
-        state = self._read()
-        knobs.check(self.describe(), target, settings(self._context, state))
-        after = wanted(self._context, state, target)
+        before, after = self._planned(target)
         try:
-            for command in commands(changes(self._context, state, after)):
-                output(self.transport, command)
+            for result in self.transport.run_all(commands(changes(self._context, before, after))):
+                printed(result)
             self._verify(after)
         except HostError:
-            self._force(self._read(), state)
+            self._force(self._read(), before)
             raise
 
     def measure(self, seconds: float) -> Sample:
@@ -144,9 +160,14 @@ class LabHost:
 
     def _force(self, now: LabState, then: LabState) -> None:
         """Put back as much as can be: one failure must not keep the rest from it."""
-        for command in commands(changes(self._context, now, then)):
-            with contextlib.suppress(CommandFailed):
-                self.transport.run(command)
+        with contextlib.suppress(CommandFailed):
+            self.transport.run_all(commands(changes(self._context, now, then)))
+
+    def _planned(self, target: Settings) -> tuple[LabState, LabState]:
+        """The state as it is and the one that a setting means. Raises IllegalSetting."""
+        state, found = self._look()
+        knobs.check(self.describe(), target, settings(self._context, state))
+        return state, wanted(self._context, state, target, found.others)
 
     def _verify(self, after: LabState) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -192,8 +213,7 @@ class LabHost:
         lab, why_not = self._lab, dict[Knob, str]()
         if lab.cgroup is None:
             why_not["weight"] = lab.why_not
-        answers = self.transport.run_all(self._bridge_questions())
-        in_the_way = bridge.found(BRIDGE, answers).obstacles
+        in_the_way = self._look()[1].obstacles
         modes = BRIDGE_MODES
         if lab.direct or in_the_way:
             modes = modes[: 1 if in_the_way else 2]
@@ -211,7 +231,13 @@ class LabHost:
         )
 
     def _read(self) -> LabState:
-        """The state as it is. Raises HostError if a process of the lab has ended."""
+        return self._look()[0]
+
+    def _look(self) -> tuple[LabState, BridgeFound]:
+        """The state as it is, and the bridge. Raises HostError if a process of the lab has ended.
+
+        All is asked in one round trip.
+        """
         context = self._context
         processes = self._lab.processes
         status = {key: f"/proc/{p.pid}/status" for key, p in processes.items()}
@@ -222,17 +248,18 @@ class LabHost:
             *(*status.values(), *stats, *reports.values(), *weights.values()),
             *(context.duties_file, context.stock_bridge_file),
         ]
-        read, *answers = self.transport.run_all((reading(files), *self._bridge_questions()))
+        asked = tuple(context.in_driver(words) for words in bridge.questions(BRIDGE))
+        read, *answers = self.transport.run_all((reading(files), *asked))
         texts = files_read(read)
         record.tasks(self._lab, texts)
-        found = bridge.found(BRIDGE, answers)
+        found = bridge.found(BRIDGE, answers, bypass_filters=self._bypass_filters)
         kept = texts.get(context.stock_bridge_file)
         orders = from_json(texts[context.duties_file].encode(), Duties)
         serving = {
             backend: from_json(texts.get(path, '{"vifs":[]}').encode(), Duty)
             for backend, path in reports.items()
         }
-        return LabState(
+        state = LabState(
             affinity={key: linux.affinity(texts[path]) for key, path in status.items()},
             weight={domain: int(texts[path]) for domain, path in weights.items()},
             tx_queue={guest.vif: found.links[guest.vif].txqlen for guest in self._plan.guests},
@@ -240,6 +267,4 @@ class LabHost:
             bridge=found.state,
             stock_bridge=from_json(kept.encode(), BridgeState) if kept else None,
         )
-
-    def _bridge_questions(self) -> tuple[Command, ...]:
-        return tuple(self._context.in_driver(words) for words in bridge.questions(BRIDGE))
+        return state, found

@@ -29,7 +29,7 @@ from envs.hosts.lab.record import Lab, Process
 
 _PATIENCE = 30.0
 """Seconds a lab may take to start, or to go: far more than it needs on a busy machine."""
-_PROGRAMS = ("ip", "bridge", "tc", "nsenter", "taskset", "lscpu")
+_PROGRAMS = ("ip", "bridge", "tc", "nsenter", "setsid", "taskset", "lscpu")
 _FLOWING = 100_000
 """Bytes that have crossed a vif when traffic flows: more than connecting takes."""
 

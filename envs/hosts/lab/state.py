@@ -11,7 +11,7 @@ import msgspec
 
 from envs.host import BridgeMode, Knob, Record, Settings
 from envs.hosts import bridge
-from envs.hosts.bridge import BridgeState
+from envs.hosts.bridge import BridgeState, Others
 from envs.hosts.change import Change, Command
 from envs.hosts.lab.config import BRIDGE, Plan
 from envs.hosts.lab.duties import Duties, duties
@@ -128,8 +128,8 @@ def settings(context: Context, state: LabState) -> Settings:
     )
 
 
-def wanted(context: Context, state: LabState, target: Settings) -> LabState:
-    """The state that a setting means, from the state that is."""
+def wanted(context: Context, state: LabState, target: Settings, others: Others) -> LabState:
+    """The state that a setting means, from the state that is and what others have on the bridge."""
     stock = state.stock_bridge or state.bridge
     left = tuple(core for core in context.cores if core not in target.side_cores)
     outside = dict.fromkeys(context.outside, left)
@@ -140,7 +140,7 @@ def wanted(context: Context, state: LabState, target: Settings) -> LabState:
         weight={domain: target.weight[domain] for domain in state.weight},
         tx_queue=dict(target.tx_queue),
         duties=duties(context.plan, target),
-        bridge=bridge.in_mode(target.bridge, stock, context.plan.plugs),
+        bridge=bridge.in_mode(target.bridge, stock, context.plan.plugs, others),
         stock_bridge=None if target.bridge == "stock" else stock,
     )
 
@@ -206,13 +206,14 @@ def _change(
 
 
 def _bridge(context: Context, before: LabState, after: LabState) -> Iterator[Change]:
-    if (before.bridge, before.stock_bridge) != (after.bridge, after.stock_bridge):
+    do = tuple(_bridge_commands(context, before, after))
+    if do:
         yield Change(
             knob="bridge",
             subject=BRIDGE,
             before=bridge_mode(before, context.plan),
             after=bridge_mode(after, context.plan),
-            do=tuple(_bridge_commands(context, before, after)),
+            do=do,
             undo=tuple(_bridge_commands(context, after, before)),
         )
 

@@ -86,8 +86,9 @@ def _groups(lab: Lab, names: Plan) -> Lab:
 
 def _why_no_redirect(names: Plan) -> str:
     """Try every redirect once, while nothing flows; the reason if this kernel has none."""
-    none = bridge.BridgeState()
-    every = bridge.in_mode("direct", none, names.plugs)
+    flags = bridge.PortFlags(learning=True, flood=True)
+    none = bridge.BridgeState(ports={plug.port: flags for plug in names.plugs})
+    every = msgspec.structs.replace(bridge.in_mode("direct", none, names.plugs), watch=())
     there, back = bridge.commands(BRIDGE, none, every), bridge.commands(BRIDGE, every, none)
     transport = LocalTransport()
     try:

@@ -139,7 +139,7 @@ def test_the_queue_length_is_what_ip_shows_and_a_short_one_drops(
 def test_lean_is_what_bridge_shows(lab: Lab, host: LabHost, stock: Settings) -> None:
     host.apply(replace(stock, bridge="lean"))
     (port,) = json.loads(_driver(lab, "bridge", "-j", "-d", "link", "show", "dev", "vif1"))
-    assert (port["learning"], port["flood"]) == (False, False)
+    assert (port["learning"], port["flood"]) == (True, False)
     assert "02:00:00:00:00:01 dev vif1 master br0 static" in _driver(lab, "bridge", "fdb", "show")
     for switch in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
         assert _driver(lab, "cat", str(switch)) == "0\n"

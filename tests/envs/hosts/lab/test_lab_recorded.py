@@ -123,9 +123,9 @@ class Failing(RecordedTransport):
 
     culprit = "no such word"
 
-    def run(self, argv: tuple[str, ...], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
-        result = super().run(argv, stdin=stdin, timeout=timeout)
-        return msgspec.structs.replace(result, rc=1, err="no") if self.culprit in argv else result
+    def _next(self, words: tuple[str, ...]) -> Result:
+        result = super()._next(words)
+        return msgspec.structs.replace(result, rc=1, err="no") if self.culprit in words else result
 
 
 def test_when_a_command_fails_what_was_changed_is_put_back(recording: Recording) -> None:
@@ -139,7 +139,6 @@ def test_when_a_command_fails_what_was_changed_is_put_back(recording: Recording)
         host.apply(recording.target)
     moved = [command for command in transport.asked if command[:4] == pinned]
     assert {command[4] for command in moved} == {"0", "1", "0,1"}
-    assert not any("mirred" in command for command in transport.asked)
 
 
 def test_restoring_goes_on_past_a_command_that_fails(recording: Recording) -> None:

@@ -1,0 +1,80 @@
+"""The watcher: what keeps every guest reachable while no tuner runs.
+
+A redirect to an interface that is gone swallows frames, and a port that is not flooded misses
+what is sent to an address that the bridge has not heard of. So while a bridge is in a mode of
+ours, ``watch.sh`` runs on the host, detached from whoever started it, and takes back what has
+become doubtful.
+
+It needs no list of what can go wrong, because the kernel keeps one: both modes set a static entry
+of the forwarding table for each address that they rely on. The kernel removes it when the port is
+gone or leaves the bridge, and moves it when the address shows up behind another port; a person who
+deletes it means what that says. An address is relied on while its entry stands as it was set and
+its port forwards; under ``lean``, while nothing else is behind that port. Otherwise its redirects
+are removed, or its port is flooded again, and the bridge does what it did before; so also when
+VLANs begin to be filtered, or a port is isolated.
+
+The script waits for ``bridge monitor`` and costs nothing meanwhile. It ends when nothing is left
+to watch, so also when the mode is left and when the interfaces or the network namespace vanish. If
+one of its processes is killed, the others take everything back.
+Sources: bridge(8), ``br_fdb_update`` and ``br_fdb_delete_by_port`` in ``net/bridge/br_fdb.c``.
+"""
+
+from importlib.resources import files
+
+from envs.hosts.change import Command
+
+_MARK = "viotune-watch:"
+
+_WATCH = files(__package__).joinpath("watch.sh").read_text()
+
+_PIDS = r"""
+pids() {
+    here=$(readlink /proc/self/ns/net)
+    for file in $(grep -slzxF -e"viotune-watch:$1" /proc/[0-9]*/cmdline); do
+        folder=${file%/cmdline}
+        if [ "$(readlink "$folder/ns/net")" = "$here" ]; then echo "${folder#/proc/}"; fi
+    done
+}
+"""
+"""The watchers of a bridge in this network namespace, known by a word of their command line.
+
+The commands that look for it must not have that very word as an argument of their own.
+"""
+
+_START = r"""
+script=$1 bridge=$2
+shift 2
+setsid sh -c "$script" "viotune-watch:$bridge" "$@" </dev/null >/dev/null 2>&1 &
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    if [ -n "$(pids "$bridge")" ]; then exit 0; fi
+    sleep 0.1
+done
+echo "the watcher of $bridge did not start: are setsid, bridge and tc installed?" >&2
+exit 1
+"""
+
+_STOP = 'for pid in $(pids "$1"); do kill -TERM "-$pid" 2>/dev/null; done; true'
+
+_SHOW = 'for pid in $(pids "$1"); do cat "/proc/$pid/cmdline"; break; done'
+
+
+def start(bridge: str, words: tuple[str, ...]) -> Command:
+    """The command that starts a watcher and waits until it is seen."""
+    return ("sh", "-c", _PIDS + _START, "sh", _WATCH, bridge, *words)
+
+
+def stop(bridge: str) -> Command:
+    """The command that ends the watchers of a bridge; they take nothing back."""
+    return ("sh", "-c", _PIDS + _STOP, "sh", bridge)
+
+
+def question(bridge: str) -> Command:
+    """What must be asked to know what is watched."""
+    return ("sh", "-c", _PIDS + _SHOW, "sh", bridge)
+
+
+def watched(bridge: str, answer: str) -> tuple[str, ...]:
+    """The words a watcher was started with, none where there is no watcher."""
+    words = answer.split("\0")
+    mark = _MARK + bridge
+    return tuple(words[words.index(mark) + 1 : -1]) if mark in words else ()
