@@ -61,14 +61,14 @@ def sample(
 ) -> Sample:
     """What happened between two readings."""
     cpu = {key: after.cpu[key] - before.cpu[key] for key in after.cpu if key in before.cpu}
-    out = _between(before.ports[site.uplink.name], after.ports[site.uplink.name])
+    out = _between(before, after, site.uplink.name) if site.uplink.name else Port()
     softirq = sum(after.cores[c].softirq - before.cores[c].softirq for c in spec.core_ids)
     # towards the bridge is outward for a vif, and inward for the uplink; a bridge that is its own
     # uplink gives to the host what it receives
     turned = Port(inward=out.outward, outward=out.inward)
     return Sample(
         seconds=after.at - before.at,
-        vifs={vif: _between(before.ports[vif], after.ports[vif]) for vif in spec.vifs},
+        vifs={vif: _between(before, after, vif) for vif in spec.vifs},
         uplink=out if site.uplink.name == site.bridge else turned,
         guest_cpu={g.name: _guest_cpu(g, cpu, before, after) for g in site.guests},
         backend_cpu={key: cpu[key] for key in site.backends},
@@ -87,11 +87,12 @@ def _questions(site: Site) -> tuple[Command, ...]:
 def _count(site: Site, answers: Sequence[Result]) -> Counters:
     clock, read = answers
     texts = files_read(read)
+    whole = {guest.name: _whole(guest, texts) for guest in site.guests}
     return Counters(
         at=float(printed(clock)),
         ports=linux.interfaces(texts[_DEV]),
         cpu=dict(_cpu(site, texts)),
-        whole={guest.name: _whole(guest, texts) for guest in site.guests},
+        whole=whole,
         cores=linux.core_times(texts[_STAT]),
     )
 
@@ -125,7 +126,11 @@ def _guest_cpu(guest: Guest, cpu: Mapping[str, float], before: Counters, after: 
     return sum(cpu[key] for key in known if key not in guest.backends) + max(0.0, rest)
 
 
-def _between(before: Port, after: Port) -> Port:
+def _between(before: Counters, after: Counters, name: str) -> Port:
+    if name not in before.ports or name not in after.ports:
+        raise HostError(f"the interface {name!r} is gone: run this again")
+    then, now = before.ports[name], after.ports[name]
+
     def less(now: Traffic, then: Traffic) -> Traffic:
         return Traffic(
             bytes=now.bytes - then.bytes,
@@ -133,6 +138,4 @@ def _between(before: Port, after: Port) -> Port:
             drops=now.drops - then.drops,
         )
 
-    return Port(
-        inward=less(after.inward, before.inward), outward=less(after.outward, before.outward)
-    )
+    return Port(inward=less(now.inward, then.inward), outward=less(now.outward, then.outward))

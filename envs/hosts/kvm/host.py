@@ -26,9 +26,8 @@ from envs.hosts.change import Change, Command, commands
 from envs.hosts.kvm import site as sites
 from envs.hosts.kvm.counters import measured, measuring, sample
 from envs.hosts.kvm.libvirt import Libvirt
-from envs.hosts.kvm.site import PATIENCE, Site
+from envs.hosts.kvm.site import DRIVER, PATIENCE, Site
 from envs.hosts.kvm.state import (
-    DRIVER,
     KvmState,
     answered,
     questions,
@@ -140,8 +139,9 @@ class KvmHost:
         """
         then = from_json(snapshot, KvmState)
         with _named(self._site.uri):
-            self._site = sites.look(self.transport, self._site.uri, FOLDER, self._site.libvirt)
-        self._spec = None
+            site = sites.look(self.transport, self._site.uri, FOLDER, self._site.libvirt)
+        if site.guests != self._site.guests:
+            self._site, self._spec = site, None
         now, _ = self._read()
         then = KvmState(now=remembered(now.now, then.now), kept=then.kept)
         self._force(then)

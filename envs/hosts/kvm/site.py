@@ -21,6 +21,9 @@ from envs.hosts.uplink import Adapter
 PATIENCE = 60.0
 """Seconds that all questions together may take: a busy host with many guests is slow to answer."""
 
+DRIVER = "host"
+"""The driver domain: this Linux. It has no weight of its own."""
+
 _LINKS: Command = ("ip", "-j", "-d", "link", "show")
 _MOUNTS, _ISOLATED = "/proc/mounts", "/sys/devices/system/cpu/isolated"
 
@@ -208,12 +211,12 @@ def _ask(
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """The names, told apart by a number where two are equal."""
-    taken: set[str] = set()
+    """The names, told apart by a number where two are equal, or one is the driver domain's."""
+    taken = {DRIVER}
     unique = []
     for name in names:
         free = name
-        for number in range(2, len(names) + 1):
+        for number in range(2, len(names) + 2):
             if free not in taken:
                 break
             free = f"{name} ({number})"
@@ -238,7 +241,7 @@ def _guest(
     workers = {f"{name}/vhost-{n}": folder for n, folder in enumerate(process.vhost)}
     backends = (workers or emulator) if vifs else {}
     others = {f"{name}/thread-{tid}": f"{tasks}/{tid}" for tid in process.rest[1:]}
-    iothreads = {f"{name}/{alias}": f"{tasks}/{tid}" for alias, tid in process.iothreads.items()}
+    iothreads = {_io(name, alias): f"{tasks}/{tid}" for alias, tid in process.iothreads.items()}
     path = cgroup.membership(process.cgroups, cpu) if cpu else "/"
     machine = libvirt.machine_group(path) if via else path
     return Guest(
@@ -256,6 +259,11 @@ def _guest(
     )
 
 
+def _io(name: str, alias: str) -> str:
+    """The key of an I/O thread, whose name is anybody's choice."""
+    return f"{name}/iothread-{alias}"
+
+
 def _groups(
     name: str, process: Process, emulator: Sequence[str], cpuset: Controller | None
 ) -> Iterator[Group]:
@@ -266,7 +274,7 @@ def _groups(
 
     def group(kind: str, number: str, members: Sequence[str]) -> Group:
         return Group(
-            key=f"{name}/{number or kind}" if kind != "iothread" else members[0],
+            key=members[0] if len(members) == 1 else f"{name}/{kind}",
             kind=kind,
             number=number,
             members=tuple(members),
@@ -279,7 +287,7 @@ def _groups(
     for alias in process.iothreads:
         digits = alias.removeprefix("iothread")
         if digits.isdecimal():
-            yield group("iothread", digits, [f"{name}/{alias}"])
+            yield group("iothread", digits, [_io(name, alias)])
 
 
 def _folder(path: str) -> str:

@@ -17,14 +17,12 @@ from envs.host import BridgeMode, Record, Settings, from_json
 from envs.hosts import bridge, linux
 from envs.hosts.bridge import BridgeFound, BridgeState
 from envs.hosts.change import Command
-from envs.hosts.kvm.site import Site
+from envs.hosts.kvm.site import DRIVER, Site
 from envs.hosts.transport import Result, files_read, reading
 
 V = TypeVar("V")
 Cores = tuple[int, ...]
 
-DRIVER = "host"
-"""The driver domain: this Linux. It has no weight of its own."""
 NO_WEIGHT = 1024
 """What stands for a weight where there is none: the kernel's default share."""
 

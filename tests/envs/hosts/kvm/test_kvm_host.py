@@ -1,0 +1,280 @@
+"""A KVM host under real libvirt and QEMU: every knob set, read back by other tools, put back."""
+
+import json
+import sys
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from kvm_lab import GUESTS, HOSTILE, PLAIN, booted, moved, wait
+
+from envs.errors import HostError, IllegalSetting
+from envs.host import Settings
+from envs.hosts.kvm.host import KvmHost
+from envs.hosts.kvm.lab.image import image
+from envs.hosts.kvm.lab.machine import Machine, address, mac
+from envs.hosts.transport import RecordingTransport, output
+
+pytestmark = pytest.mark.kvm
+
+Change = Callable[[Settings], Settings]
+
+
+def virsh(machine: Machine, *words: str) -> str:
+    return output(machine.transport, ["virsh", "-q", *words])
+
+
+def affinities(machine: Machine, guest: str) -> dict[str, set[str]]:
+    """What taskset says of a guest's threads, by the threads' names."""
+    script = (
+        'for task in /proc/$(cat "/run/libvirt/qemu/$1.pid")/task/*; do '
+        'echo "$(cat $task/comm):$(taskset -cp ${task##*/})"; done'
+    )
+    shown: dict[str, set[str]] = {}
+    for line in output(machine.transport, ["sh", "-c", script, "sh", guest]).splitlines():
+        name, *_, cores = line.split(":")
+        shown.setdefault(name, set()).add(cores.strip())
+    return shown
+
+
+def with_(settings: Settings, **changes: object) -> Settings:
+    return msgspec.structs.replace(settings, **changes)
+
+
+def all_knobs(found: Settings) -> Settings:
+    """A setting that changes every knob."""
+    place = {key: (0,) if key.endswith("emulator") else (1,) for key in found.placement}
+    return with_(
+        found,
+        placement=place,
+        weight={**found.weight, "g1": 4096, HOSTILE: 2048},
+        tx_queue={**found.tx_queue, "vnet0": 64},
+        bridge="direct",
+        side_cores=(0,),
+    )
+
+
+def test_guests_threads_and_vifs_are_found(host: KvmHost) -> None:
+    spec = host.describe()
+    guests = {guest.name: guest for guest in spec.guests}
+    assert set(guests) == {"g1", "g2", HOSTILE}
+    assert guests["g1"].vcpus == ("g1/0", "g1/1")
+    assert guests["g1"].vifs == ("vnet0",)
+    assert {b.name: b.vifs for b in spec.backends}["g2/emulator"] == ("vnet1",)
+    assert spec.uplink.name == "uplink"
+    assert set(spec.limits.weights) == set(guests)
+    assert spec.limits.bridge == ("stock", "lean", "direct")
+    assert not spec.limits.why_not
+
+
+def test_who_moves_packets_is_an_io_guest_and_who_only_works_is_not(host: KvmHost) -> None:
+    roles = {guest.name: guest.role for guest in host.describe().guests}
+    assert roles == {"g1": "io", "g2": "io", HOSTILE: "cpu"}
+
+
+def test_a_vcpu_goes_where_it_is_placed(host: KvmHost, machine: Machine) -> None:
+    found = host.settings()
+    host.apply(with_(found, placement={**found.placement, "g1/1": (1,)}))
+    assert virsh(machine, "vcpupin", "g1").split() == ["0", "0-1", "1", "1"]
+    assert affinities(machine, "g1")["CPU 1/TCG"] == {"1"}
+    assert affinities(machine, "g1")["CPU 0/TCG"] == {"0,1"}
+
+
+def test_a_backend_goes_where_it_is_placed_and_nothing_else_with_it(
+    host: KvmHost, machine: Machine
+) -> None:
+    found, before = host.settings(), affinities(machine, "g1")
+    host.apply(with_(found, placement={**found.placement, "g1/emulator": (0,)}))
+    pid = output(machine.transport, ["cat", "/run/libvirt/qemu/g1.pid"])
+    assert output(machine.transport, ["taskset", "-cp", pid]).split()[-1] == "0"
+    after = affinities(machine, "g1")
+    own = "qemu-system-x86"
+    assert {n: c for n, c in after.items() if n != own} == {
+        n: c for n, c in before.items() if n != own
+    }
+
+
+@pytest.mark.parametrize("guest", ["g2", HOSTILE])
+def test_a_weight_is_the_cgroup_s(host: KvmHost, machine: Machine, guest: str) -> None:
+    found = host.settings()
+    host.apply(with_(found, weight={**found.weight, guest: 3072}))
+    shown = virsh(machine, "schedinfo", "--domain", guest).splitlines()
+    assert ["cpu_shares", "3072"] in [line.replace(":", "").split() for line in shown]
+
+
+def test_a_queue_has_its_length(host: KvmHost, machine: Machine) -> None:
+    found = host.settings()
+    host.apply(with_(found, tx_queue={**found.tx_queue, "vnet1": 17}))
+    (link,) = json.loads(output(machine.transport, ["ip", "-j", "link", "show", "dev", "vnet1"]))
+    assert link["txqlen"] == 17
+
+
+def test_a_vif_holds_as_many_packets_as_its_queue_is_long(host: KvmHost, machine: Machine) -> None:
+    """Nobody fetches what is sent to a suspended guest, so its queue fills to the last place."""
+    burst, length = 300, 40
+    found = host.settings()
+    host.apply(with_(found, tx_queue={**found.tx_queue, "vnet2": length}))
+    outside = ["ip", "-n", "outside"]
+    neighbour = ["neigh", "replace", address(3), "lladdr", mac(3), "dev", "eth0"]
+    output(machine.transport, [*outside, *neighbour, "nud", "permanent"])
+    virsh(machine, "suspend", HOSTILE)
+    dropped = ["cat", "/sys/class/net/vnet2/statistics/tx_dropped"]
+    before = int(output(machine.transport, dropped))
+    flood = (
+        "import socket\n"
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        f"for _ in range({burst}): s.sendto(b'x', ('{address(3)}', 9))\n"
+    )
+    try:
+        output(machine.transport, ["ip", "netns", "exec", "outside", sys.executable, "-c", flood])
+        lost = int(output(machine.transport, dropped)) - before
+    finally:
+        virsh(machine, "resume", HOSTILE)
+    assert lost == burst - length
+
+
+def test_the_bridge_redirects_in_direct_mode(host: KvmHost, machine: Machine) -> None:
+    host.apply(with_(host.settings(), bridge="direct"))
+    shown = output(machine.transport, ["tc", "filter", "show", "dev", "vnet1", "ingress"])
+    assert "Egress Redirect to device vnet0" in shown
+
+
+def test_guests_reach_each_other_in_every_mode(host: KvmHost, machine: Machine) -> None:
+    found = host.settings()
+    for mode in ("lean", "direct", "stock"):
+        host.apply(with_(found, bridge=mode))
+        assert host.settings().bridge == mode
+        start = moved(machine, "vnet0")
+        wait(lambda start=start: moved(machine, "vnet0") > start + 10**6, f"a flow under {mode}")
+
+
+def test_vcpus_and_all_else_keep_off_a_side_core(host: KvmHost, machine: Machine) -> None:
+    found = host.settings()
+    host.apply(all_knobs(found))
+    assert host.settings().side_cores == (0,)
+    for name, cores in affinities(machine, "g1").items():
+        assert ("0" in cores) if name == "qemu-system-x86" else (cores == {"1"}), name
+
+
+def test_a_side_core_that_somebody_uses_is_not_reserved_any_more(
+    host: KvmHost, machine: Machine
+) -> None:
+    host.apply(all_knobs(host.settings()))
+    virsh(machine, "vcpupin", "g2", "0", "0-1", "--live")
+    assert host.settings().side_cores == ()
+
+
+def test_all_knobs_take_two_round_trips_and_a_measurement_one(
+    host: KvmHost, recording: RecordingTransport
+) -> None:
+    target = all_knobs(host.settings())
+    host.describe()
+    before = recording.trips
+    host.apply(target)
+    assert recording.trips - before == 2
+    host.measure(0.2)
+    assert recording.trips - before == 3
+    assert host.settings() == target
+
+
+@pytest.mark.parametrize("way", ["apply", "restore", "restoring"])
+def test_every_way_back_is_exact_to_the_byte(host: KvmHost, machine: Machine, way: str) -> None:
+    found, snapshot = host.settings(), host.snapshot()
+    host.apply(all_knobs(found))
+    if way == "apply":
+        host.apply(found)
+    elif way == "restore":
+        host.restore(snapshot)
+    else:
+        for command in host.restoring(snapshot):
+            machine.transport.run(command)
+    assert host.snapshot() == snapshot
+    assert not machine.transport.run(["ls", "/run/viotune/kvm"]).out
+
+
+def test_from_one_setting_to_the_next_and_back_to_what_was_found(host: KvmHost) -> None:
+    found, snapshot = host.settings(), host.snapshot()
+    first = all_knobs(found)
+    second = with_(first, bridge="lean", side_cores=(), placement=found.placement)
+    for target in (first, second, first):
+        host.apply(target)
+        assert host.settings() == target
+    host.apply(found)
+    assert host.snapshot() == snapshot
+
+
+def test_the_persistent_configuration_is_never_touched(host: KvmHost, machine: Machine) -> None:
+    xml = machine.folder / "kept.xml"
+    xml.write_text(virsh(machine, "dumpxml", "--migratable", "g2"))
+    virsh(machine, "define", str(xml))
+    try:
+        before = virsh(machine, "dumpxml", "--inactive", "g2")
+        host.apply(all_knobs(host.settings()))
+        assert virsh(machine, "dumpxml", "--inactive", "g2") == before
+    finally:
+        virsh(machine, "undefine", "g2")
+
+
+def test_an_illegal_setting_touches_nothing(host: KvmHost) -> None:
+    found, snapshot = host.settings(), host.snapshot()
+    with pytest.raises(IllegalSetting, match="without a core"):
+        host.apply(with_(found, placement={**found.placement, "g1/0": ()}))
+    assert host.snapshot() == snapshot
+
+
+def test_a_measurement_counts_the_flow_once_and_the_cpu_of_each(host: KvmHost) -> None:
+    sample = host.measure(1.0)
+    assert sample.seconds >= 1.0
+    assert sample.vifs["vnet0"].inward.bytes > 10**6
+    assert sample.vifs["vnet1"].outward.bytes > 10**6
+    assert sample.uplink.outward.bytes < sample.vifs["vnet0"].inward.bytes
+    assert 0 < sample.backend_cpu["g1/emulator"] < 2 * sample.seconds
+    assert sample.guest_cpu[HOSTILE] > 0
+    busy = sum(sample.core_busy.values())
+    assert sum(sample.guest_cpu.values()) + sum(sample.backend_cpu.values()) < busy + 0.1
+
+
+def test_guests_without_libvirt_have_the_same_five_knobs(
+    machine: Machine, recording: RecordingTransport
+) -> None:
+    host = KvmHost.open("kvm:", recording)
+    plain = PLAIN.name
+    spec, found, snapshot = host.describe(), host.settings(), host.snapshot()
+    assert plain in spec.limits.weights
+    place = {key: (0,) if key.endswith("emulator") else (1,) for key in found.placement}
+    target = with_(
+        found,
+        placement=place,
+        weight={**found.weight, plain: 2048},
+        tx_queue={**found.tx_queue, "tap4": 64},
+        bridge="lean",
+        side_cores=(0,),
+    )
+    host.apply(target)
+    try:
+        assert host.settings() == target
+        shown = output(machine.transport, ["ip", "link", "show", "dev", "tap4"])
+        assert "qlen 64" in shown
+    finally:
+        host.restore(snapshot)
+    assert host.snapshot() == snapshot
+
+
+def test_a_guest_that_ended_is_noticed_and_what_was_found_comes_back_for_the_others(
+    host: KvmHost, machine: Machine
+) -> None:
+    found, snapshot = host.settings(), host.snapshot()
+    host.apply(all_knobs(found))
+    undoing = host.restoring(snapshot)
+    virsh(machine, "destroy", "g2")
+    with pytest.raises(HostError, match=r"^qemu:///system: .*'g2'.* run this again$"):
+        host.measure(0.2)
+    for command in undoing:
+        machine.transport.run(command)
+    again = KvmHost.open("qemu:///system", machine.transport)
+    left = again.settings()
+    assert left.placement == {k: c for k, c in found.placement.items() if not k.startswith("g2/")}
+    assert (left.weight["g1"], left.bridge, left.side_cores) == (found.weight["g1"], "stock", ())
+    machine.boot(GUESTS[1], image())
+    booted(machine, 2)
+    KvmHost.open("qemu:///system", machine.transport).restore(snapshot)

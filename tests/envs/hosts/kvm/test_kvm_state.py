@@ -1,0 +1,160 @@
+"""Settings on hosts that no test machine is: vhost, cgroup version 2, interrupts, refusals."""
+
+import msgspec
+import pytest
+from fake_kvm import FakeKvm
+
+from envs.errors import CommandFailed, HostError, NotApplied
+from envs.host import Settings
+from envs.hosts.kvm.host import KvmHost
+
+PID, WORKERS = 100, (190, 191)
+
+
+@pytest.fixture
+def fake() -> FakeKvm:
+    made = FakeKvm()
+    made.add("vm", PID, vhost=WORKERS)
+    made.add("db", 200, tap="vnet1")
+    made.interrupts = "eth0 yes 10000 0 41\n"
+    made.files["/proc/irq/41/smp_affinity_list"] = "0-3\n"
+    return made
+
+
+@pytest.fixture
+def host(fake: FakeKvm) -> KvmHost:
+    opened = KvmHost.open("qemu:///system", fake)
+    opened.describe()
+    return opened
+
+
+def with_(settings: Settings, **changes: object) -> Settings:
+    return msgspec.structs.replace(settings, **changes)
+
+
+def side_core(found: Settings) -> Settings:
+    """Workers and emulators on core 0, reserved; VCPUs on the others."""
+    backend = {k for k in found.placement if "vhost" in k or k.endswith("emulator")}
+    place = {key: (0,) if key in backend else (1, 2, 3) for key in found.placement}
+    return with_(found, placement=place, side_cores=(0,))
+
+
+def test_each_vhost_worker_goes_where_it_is_placed(fake: FakeKvm, host: KvmHost) -> None:
+    found = host.settings()
+    target = with_(found, placement={**found.placement, "vm/vhost-0": (2,), "vm/vhost-1": (3,)})
+    host.apply(target)
+    assert host.settings() == target
+    assert [fake.cores_of(tid) for tid in WORKERS] == [(2,), (3,)]
+    assert fake.cores_of(PID) == (0, 1, 2, 3)  # the emulator beside them stays where it was
+
+
+def test_on_a_side_core_there_are_backends_alone(fake: FakeKvm, host: KvmHost) -> None:
+    host.apply(side_core(host.settings()))
+    assert host.settings().side_cores == (0,)
+    assert [fake.cores_of(tid) for tid in WORKERS] == [(0,), (0,)]
+    others = (PID, PID + 1, PID + 2, PID + 10, PID + 11)
+    assert {fake.cores_of(tid) for tid in others} == {(1, 2, 3)}
+
+
+def test_interrupts_follow_the_backends_and_come_back_with_them(
+    fake: FakeKvm, host: KvmHost
+) -> None:
+    found, before = host.settings(), fake.files.copy()
+    host.apply(side_core(found))
+    assert fake.files["/proc/irq/41/smp_affinity_list"] == "0\n"
+    host.apply(found)
+    assert host.settings() == found
+    assert {f: fake.files[f].strip() for f in before if "irq" in f} == {
+        "/proc/irq/41/smp_affinity_list": "0,1,2,3"
+    }
+
+
+def test_a_weight_of_version_2_is_the_scope_s(fake: FakeKvm, host: KvmHost) -> None:
+    found = host.settings()
+    assert found.weight == {"host": 1024, "vm": 100, "db": 100}
+    host.apply(with_(found, weight={**found.weight, "vm": 800}))
+    assert (
+        fake.files[r"/sys/fs/cgroup/machine.slice/machine-qemu\x2d100.scope/cpu.weight"] == "800\n"
+    )
+
+
+@pytest.mark.parametrize("way", ["apply", "restore", "restoring"])
+def test_every_way_back_is_exact_a_set_that_was_inherited_included(
+    fake: FakeKvm, host: KvmHost, way: str
+) -> None:
+    found, snapshot, before = host.settings(), host.snapshot(), fake.files.copy()
+    host.apply(side_core(found))
+    assert fake.files != before
+    if way == "apply":
+        host.apply(found)
+    elif way == "restore":
+        host.restore(snapshot)
+    else:
+        for command in host.restoring(snapshot):
+            guarded = command[2].startswith("\npid=") if command[0] == "sh" else False
+            fake.run(command[6:] if guarded else command)
+    assert host.snapshot() == snapshot
+    assert {f: t for f, t in fake.files.items() if "cpuset.cpus" in f} == {
+        f: t for f, t in before.items() if "cpuset.cpus" in f
+    }
+
+
+def test_a_refused_value_puts_back_what_was_changed(fake: FakeKvm, host: KvmHost) -> None:
+    found, snapshot = host.settings(), host.snapshot()
+    fake.refused = lambda argv: "schedinfo" in argv
+    target = side_core(with_(found, weight={**found.weight, "vm": 800}))
+    with pytest.raises(CommandFailed, match="it is refused"):
+        host.apply(target)
+    fake.refused = lambda _: False
+    assert host.snapshot() == snapshot
+
+
+def test_a_return_code_is_not_trusted(fake: FakeKvm, host: KvmHost) -> None:
+    found = host.settings()
+    fake.links["vnet0"] = Stubborn(fake.links["vnet0"])
+    with pytest.raises(NotApplied, match=r"tx_queue of 'vnet0' did not take '64', it is '1000'"):
+        host.apply(with_(found, tx_queue={**found.tx_queue, "vnet0": 64}))
+
+
+class Stubborn(dict[str, object]):
+    """A link that says yes and does nothing."""
+
+    def __setitem__(self, key: str, value: object) -> None:
+        pass
+
+
+def test_a_guest_that_was_started_anew_is_not_taken_for_the_old_one(
+    fake: FakeKvm, host: KvmHost
+) -> None:
+    found = host.settings()
+    stat = f"/proc/{PID}/stat"
+    fake.files[stat] = fake.files[stat].replace(f" {PID * 100} ", " 99999 ")
+    with pytest.raises(HostError, match="'vm' has ended or was started anew: run this again"):
+        host.apply(side_core(found))
+
+
+def test_a_thread_that_comes_and_goes_is_no_reason_to_stop(fake: FakeKvm, host: KvmHost) -> None:
+    target = side_core(host.settings())
+    for file in [f for f in fake.files if f.startswith(f"/proc/{PID}/task/{PID + 2}/")]:
+        del fake.files[file]
+    fake.members["00000000-0000-0000-0000-000000000100", "emulator"][1].remove(PID + 2)
+    host.apply(target)
+    assert host.settings() == target
+    assert host.measure(0.1).guest_cpu["vm"] == 0.0
+
+
+def test_another_guest_s_core_on_a_side_core_ends_the_reservation(
+    fake: FakeKvm, host: KvmHost
+) -> None:
+    host.apply(side_core(host.settings()))
+    fake.run(("taskset", "-c", "-p", "0,1", "210"))
+    assert host.settings().side_cores == ()
+
+
+def test_all_is_set_in_two_round_trips_and_measured_in_one(fake: FakeKvm, host: KvmHost) -> None:
+    target = side_core(host.settings())
+    before = fake.trips
+    host.apply(target)
+    assert fake.trips - before == 2
+    host.measure(0.1)
+    assert fake.trips - before == 3
