@@ -8,6 +8,7 @@ Pure functions: no host is touched here.
 
 import math
 from collections.abc import Sequence
+from statistics import median
 from typing import Literal
 
 from scipy.special import stdtrit
@@ -24,8 +25,11 @@ RESOLUTION = 0.05
 """An interval that contains nothing and reaches no further than this means "no difference"."""
 HOPELESS = 0.5
 """A guard missed by half is broken whatever the noise: measuring on only harms."""
+STOPPED = 0.1
+"""A load has stopped when the host as found carries less than this share of its usual."""
 LOAD_RANGE = 2.0
-"""A load that the host as found carries now at more than twice what it carries then has changed."""
+"""A load has changed when the host as found carries more than twice, or less than half, as much in
+the later half of its samples as in the earlier."""
 
 
 class Interval(Record, frozen=True):
@@ -147,14 +151,20 @@ def restless(pairs: Sequence[Pair]) -> tuple[Outcome, str] | None:
     The samples of the host as found tell: nothing was changed when they were taken.
     """
     carried = [bandwidth(pair.before) for pair in pairs]
-    least, most = min(carried), max(carried)
-    if most <= LEAST_GBPS:
+    usual = median(carried)
+    if usual <= LEAST_GBPS:
         return "cannot tell", "the host carries no load"
-    if least * LOAD_RANGE >= most:
-        return None
-    return "cannot tell", (
-        f"the load changed meanwhile: the host as found carried {least:.2f} to {most:.2f} Gb/s"
-    )
+    if min(carried) < STOPPED * usual:
+        return "cannot tell", "the load stopped meanwhile"
+    if len(carried) > 1:
+        middle = len(carried) // 2
+        earlier, later = median(carried[:middle]), median(carried[middle:])
+        if max(earlier, later) > LOAD_RANGE * min(earlier, later):
+            return "cannot tell", (
+                "the load changed meanwhile: the host as found carried "
+                f"{earlier:.2f}, then {later:.2f} Gb/s"
+            )
+    return None
 
 
 def interval(values: Sequence[float], level: float = ONE_SIDED) -> Interval:

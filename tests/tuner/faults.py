@@ -304,7 +304,7 @@ def throw(fixture: Fixture, number: int, seed: int) -> dict[str, str]:
     while outcome == "NOT BACK" and time.monotonic() < ended + CONFIRM_WITHIN + SLACK:
         time.sleep(0.1)
         readings = fixture.readings()
-        for name, lines in allowed(fixture, fault, code).items():
+        for name, lines in allowed(fixture, fault, code):
             if lines == readings:
                 outcome = name
     back = time.monotonic() - ended
@@ -329,23 +329,25 @@ def throw(fixture: Fixture, number: int, seed: int) -> dict[str, str]:
     }
 
 
-def allowed(fixture: Fixture, fault: str, code: int) -> dict[str, tuple[str, ...]]:
-    """The readings that a host may have now, by what they mean."""
+def allowed(fixture: Fixture, fault: str, code: int) -> list[tuple[str, tuple[str, ...]]]:
+    """What the host may be now, and the readings that mean it."""
     journal = fixture.disk / "state" / JOURNAL
     told = journal.read_text() if journal.exists() else ""
-    named = {"as confirmed": fixture.changed} if '"event":"confirmed"' in told else {}
+    named = [("as confirmed", fixture.changed)] if '"event":"confirmed"' in told else []
     if code != 0:
-        named["as found"] = fixture.found
+        named.append(("as found", fixture.found))
     if fault == "guest killed":
         fallen = f"pid {fixture.record['processes']['g2/0']['pid']}'s"
-        gone = {name: [x for x in lines if fallen not in x] for name, lines in named.items()}
-        return {**named, **{name: tuple(lines) for name, lines in gone.items()}}
+        named += [(name, tuple(x for x in lines if fallen not in x)) for name, lines in named]
     if fault == "edit by hand":
-        for name, lines in list(named.items()):
-            named[f"{name}, edit kept"] = tuple(
-                re.sub(r"qlen \d+", f"qlen {EDIT}", line) if ": vif2" in line else line
-                for line in lines
+        edit = f"qlen {EDIT}"
+        named += [
+            (
+                f"{name}; edit kept",
+                tuple(re.sub(r"qlen \d+", edit, x) if ": vif2" in x else x for x in lines),
             )
+            for name, lines in named
+        ]
     return named
 
 
@@ -419,6 +421,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def table(rows: Sequence[dict[str, str]]) -> str:
     """Fault by step: how many were thrown, and how each ended."""
+    rows = [row for row in rows if row["step"] != "never thrown"]
     ended = Counter(row["outcome"] for row in rows)
     lines = [
         f"{len(rows)} faults: " + ", ".join(f"{n} {outcome}" for outcome, n in ended.items()),

@@ -109,5 +109,5 @@ def test_a_load_that_stops_in_the_middle_leaves_the_host_as_found(host: Stumblin
     host = StumblingHost(host.state_dir, lambda _settings: sample(next(left), 1.0))
     tuning = tuned(host, Lengths(64), pairs=6)
     assert tuning.trials[0].judgement.outcome == "cannot tell"
-    assert "the load changed" in tuning.trials[0].judgement.reason
+    assert "the load stopped" in tuning.trials[0].judgement.reason
     assert host.now == FOUND
