@@ -26,13 +26,17 @@ COMM = 15
 
 _VIFS = """
 for path in /sys/bus/xen-backend/devices/vif-*/net/*; do
-  [ ! -e "$path" ] || printf "%s\\n" "$path"
+  [ -e "$path" ] || continue
+  printf "%s\\n" "$path"
+  id=${path%/net/*}
+  id=${id##*/vif-}
+  set -- "$@" "/local/domain/0/backend/vif/${id%-*}/${id#*-}/mac"
 done
+[ $# = 0 ] || xenstore-read -p "$@" || for key; do xenstore-read -p "$key"; done
+true
 """
 VIFS: Command = ("sh", "-c", _VIFS)
-"""Prints a path with domain, device and interface for each vif that dom0 serves."""
-
-ADDRESSES: Command = ("xenstore-ls", "-f", "/local/domain/0/backend/vif")
+"""Prints a path with domain, device and interface for each vif that dom0 serves, then MACs."""
 
 _THREADS = """
 for comm in /proc/[0-9]*/comm; do
@@ -68,7 +72,7 @@ _KTHREADD = "2"
 
 _PATH = re.compile(r"/sys/bus/xen-backend/devices/vif-(\d+)-(\d+)/net/([^/]+)")
 _ADDRESS = re.compile(
-    r"/local/domain/0/backend/vif/(\d+)/(\d+)/mac = \"([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})\""
+    r"/local/domain/0/backend/vif/(\d+)/(\d+)/mac: ([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})"
 )
 _IRQ = re.compile(r"(?:-q(\d+))?(?:-(?:tx|rx))?")
 
@@ -117,22 +121,23 @@ class _Qdisc(msgspec.Struct, frozen=True):
     drops: int = 0
 
 
-def vifs(listed: str, addresses: Result) -> tuple[Vif, ...]:
-    """The vifs that dom0 serves, by domain and device, out of ``VIFS`` and ``ADDRESSES``."""
-    known = {(int(d), int(n)): mac.lower() for d, n, mac in _ADDRESS.findall(addresses.out)}
+def vifs(listed: str) -> tuple[Vif, ...]:
+    """The vifs that dom0 serves, by domain and device, out of ``VIFS``."""
+    known = {
+        match.group(1, 2): match[3]
+        for match in map(_ADDRESS.fullmatch, listed.splitlines())
+        if match
+    }
     found = []
-    for line in listed.splitlines():
-        match = _PATH.fullmatch(line)
-        if match:
-            domid, device = int(match[1]), int(match[2])
-            mac = known.get((domid, device), "")
-            found.append(Vif(domid=domid, device=device, name=match[3], mac=mac))
+    for match in filter(None, map(_PATH.fullmatch, listed.splitlines())):
+        mac = known.get(match.group(1, 2), "").lower()
+        found.append(Vif(domid=int(match[1]), device=int(match[2]), name=match[3], mac=mac))
     return tuple(sorted(found, key=lambda vif: (vif.domid, vif.device)))
 
 
-def links(answer: Result) -> tuple[Link, ...]:
+def links(answer: Result) -> Mapping[str, Link]:
     """All interfaces of dom0, out of ``LINKS``."""
-    return tuple(iproute.links(printed(answer)).values())
+    return iproute.links(printed(answer))
 
 
 def threads(answer: Result) -> tuple[Feed, ...]:

@@ -61,14 +61,12 @@ def questions(site: Site) -> tuple[Command, ...]:
         xl.LIST,
         xl.VCPUS,
         dom0.VIFS,
-        dom0.ADDRESSES,
         dom0.THREADS,
         dom0.IRQS,
         dom0.QDISCS,
-        dom0.LINKS,
         ("cat", site.kept_file),
         *weights,
-        *(bridge.questions(site.bridge) if site.bridge else ()),
+        *(bridge.questions(site.bridge) if site.bridge else (dom0.LINKS,)),
     )
 
 
@@ -78,7 +76,7 @@ def present(site: Site, answers: Sequence[Result], *, bypass_filters: bool = Fal
     ``bypass_filters`` is for ``bridge.found``.
     Raises HostError or CommandFailed where one of them cannot be read.
     """
-    listed, vcpus, vifs, addresses, threads, irqs, qdiscs, links, kept, *rest = answers
+    listed, vcpus, vifs, threads, irqs, qdiscs, kept, *rest = answers
     weights: Mapping[int, int] = {}
     if site.pool.has_weights:
         weights = xl.weights(site.pool.scheduler, printed(rest.pop(0)))
@@ -92,11 +90,12 @@ def present(site: Site, answers: Sequence[Result], *, bypass_filters: bool = Fal
     uuids = {domain.domid: domain.uuid for domain in domains}
     if xl.DOM0 not in uuids:
         raise HostError(f"xl list names no domain 0 in pool {site.pool.name!r}")
-    lengths = {link.ifname: link.txqlen for link in dom0.links(links)}
+    found = _bridge(site, rest, bypass_filters)
+    links = found.links if found else dom0.links(rest[0])
     served = {
         f"{uuids[vif.domid]}/vif{vif.device}": vif
-        for vif in dom0.vifs(printed(vifs), addresses)
-        if vif.domid in uuids and vif.name in lengths
+        for vif in dom0.vifs(printed(vifs))
+        if vif.domid in uuids and vif.name in links
     }
     feeds, turn = _feeds(site, served, (*dom0.threads(threads), *dom0.irqs(irqs)))
     return Present(
@@ -107,8 +106,8 @@ def present(site: Site, answers: Sequence[Result], *, bypass_filters: bool = Fal
         feeds=feeds,
         turn=turn,
         queues=dom0.queues(qdiscs),
-        lengths={key: lengths[vif.name] for key, vif in served.items()},
-        bridge=_bridge(site, rest, bypass_filters),
+        lengths={key: links[vif.name].txqlen for key, vif in served.items()},
+        bridge=found,
         kept=kept.out if kept.rc == 0 else "",
     )
 

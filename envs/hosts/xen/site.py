@@ -12,7 +12,7 @@ from envs.hosts.uplink import Adapter
 from envs.hosts.xen import dom0, xl
 from envs.hosts.xen.xl import Pool
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that all questions together may take: a busy dom0 with many guests is slow to answer."""
 
 
@@ -48,14 +48,14 @@ class Site(Record, frozen=True):
 
 def look(transport: Transport, uri: str, folder: str) -> Site:
     """What the host is made of. Raises HostError where it is no Xen host, or we may not look."""
-    first = (xl.INFO, xl.POOLS, xl.POOL_CORES, xl.LIST, dom0.VIFS, dom0.ADDRESSES, dom0.LINKS)
+    first = (xl.INFO, xl.POOLS, xl.POOL_CORES, xl.LIST, dom0.VIFS, dom0.LINKS)
     answers = transport.run_all(first, timeout=PATIENCE)
     _no_xen(answers[0])
     info, pools, pool_cores, listed = map(printed, answers[:4])
     pool = _pool_of_dom0(listed, xl.pools(pools, pool_cores))
     cores = tuple(core for core in xl.topology(info) if core.id in pool.cores)
-    links = {link.ifname: link for link in dom0.links(answers[6])}
-    vifs = {vif.name for vif in dom0.vifs(printed(answers[4]), answers[5])}
+    links = dom0.links(answers[5])
+    vifs = {vif.name for vif in dom0.vifs(printed(answers[4]))}
     bridge = _bridge(links, vifs)
     ports = sorted(name for name, link in links.items() if bridge and link.master == bridge)
     outward = [name for name in ports if name not in vifs]
