@@ -10,7 +10,8 @@ from envs.errors import HostError
 from envs.host import HostSpec, Port, Record, Sample, Traffic
 from envs.hosts import linux
 from envs.hosts.change import Command
-from envs.hosts.kvm.site import Guest, Site
+from envs.hosts.kvm.guests import Guest
+from envs.hosts.kvm.site import Site
 from envs.hosts.transport import Result, files_read, printed, reading
 
 _DEV, _STAT = "/proc/net/dev", "/proc/stat"

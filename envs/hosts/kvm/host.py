@@ -25,8 +25,9 @@ from envs.hosts.bridge import BridgeFound
 from envs.hosts.change import Change, Command, commands
 from envs.hosts.kvm import site as sites
 from envs.hosts.kvm.counters import measured, measuring, sample
+from envs.hosts.kvm.guests import DRIVER
 from envs.hosts.kvm.libvirt import Libvirt
-from envs.hosts.kvm.site import DRIVER, PATIENCE, Site
+from envs.hosts.kvm.site import PATIENCE, Site
 from envs.hosts.kvm.state import (
     KvmState,
     answered,
@@ -226,7 +227,7 @@ class KvmHost:
             why_not["placement"] = why_not["side_cores"] = site.immovable
         elif not side_cores:
             why_not["side_cores"] = "a side-core leaves none for the guests: there is one core"
-        unweighed = [guest.why_no_weight for guest in site.guests if guest.why_no_weight]
+        unweighed = [f"{g.name}: {g.why_no_weight}" for g in site.guests if g.why_no_weight]
         if unweighed:
             why_not["weight"] = "; ".join(unweighed)
         ours = sorted(present.ours & {vif for guest in site.guests for vif in guest.vifs})

@@ -17,7 +17,8 @@ from envs.host import BridgeMode, Record, Settings, from_json
 from envs.hosts import bridge, linux
 from envs.hosts.bridge import BridgeFound, BridgeState
 from envs.hosts.change import Command
-from envs.hosts.kvm.site import DRIVER, Site
+from envs.hosts.kvm.guests import DRIVER
+from envs.hosts.kvm.site import Site
 from envs.hosts.transport import Result, files_read, reading
 
 V = TypeVar("V")
@@ -121,7 +122,8 @@ def settings(site: Site, state: KvmState) -> Settings:
     A side-core that a guest may run on (someone moved it there, or it is new), or where no
     backend may, is not reserved any more.
     """
-    placement = {key: state.now.affinity[key] for key in (*site.vcpus, *site.backends)}
+    keys = (*site.vcpus, *site.backends)
+    placement = {key: site.placed(state.now.affinity[key]) for key in keys}
     trespassed = {core for key in site.vcpus for core in placement[key]}
     served = {core for key in site.backends for core in placement[key]}
     return Settings(
@@ -175,7 +177,8 @@ def _placed(site: Site, found: Values, target: Settings) -> dict[str, Cores]:
     affinity = dict(found.affinity)
     for key, cores in affinity.items():
         if key in target.placement:
-            affinity[key] = tuple(sorted(target.placement[key]))
+            new = tuple(sorted(target.placement[key]))
+            affinity[key] = cores if new == site.placed(cores) else new
         else:
             affinity[key] = tuple(c for c in cores if c not in target.side_cores) or rest
     return affinity

@@ -7,7 +7,8 @@ import msgspec
 from envs.host import Knob
 from envs.hosts import bridge
 from envs.hosts.change import Change, Command
-from envs.hosts.kvm.site import Guest, Site
+from envs.hosts.kvm.guests import Guest
+from envs.hosts.kvm.site import Site
 from envs.hosts.kvm.state import Cores, Kept, KvmState, Values, bridge_mode
 from envs.hosts.linux import as_list
 from envs.hosts.transport import replace_file, write_file

@@ -116,6 +116,21 @@ def test_isolated_cores_are_left_alone_unless_a_guest_is_there() -> None:
     assert described(fake).core_ids == (0, 1, 3)
 
 
+def test_cores_that_are_offline_are_none_although_affinities_name_them() -> None:
+    fake = FakeKvm(cores=2)
+    fake.add("vm", 100)
+    for status in [f for f in fake.files if f.endswith("/status")]:
+        fake.files[status] = "Cpus_allowed_list:\t0-63\n"
+    host = KvmHost.open("qemu:///system", fake)
+    found, snapshot = host.settings(), host.snapshot()
+    assert set(found.placement.values()) == {(0, 1)}
+    place = {**found.placement, "vm/0": (1,)}
+    host.apply(msgspec.structs.replace(found, placement=place))
+    assert (fake.cores_of(110), fake.cores_of(111)) == ((1,), tuple(range(64)))
+    host.apply(found)
+    assert host.snapshot() == snapshot
+
+
 def test_cores_outside_a_guest_s_cpuset_are_left_alone() -> None:
     fake = FakeKvm()
     fake.add("vm", 100)
@@ -156,7 +171,7 @@ def test_a_guest_without_a_cgroup_of_its_own_has_no_weight() -> None:
     fake.files["/proc/100/cgroup"] = "0::/\n"
     limits = described(fake).limits
     assert limits.weights == ()
-    assert limits.why_not["weight"] == "vm has no cgroup of its own with the CPU controller"
+    assert limits.why_not["weight"] == "vm: it has no cgroup of its own with the CPU controller"
 
 
 def test_a_weight_that_others_share_is_not_set_where_there_is_no_libvirt() -> None:
@@ -170,6 +185,13 @@ def test_a_weight_that_others_share_is_not_set_where_there_is_no_libvirt() -> No
     assert "shares its cgroup with other processes" in limits.why_not["weight"]
     fake.files["/sys/fs/cgroup/user.slice/cgroup.procs"] = "100\n"
     assert KvmHost.open("kvm:", fake).describe().limits.weights == ("vm",)
+
+
+def test_a_weight_of_libvirt_s_is_left_to_libvirt() -> None:
+    fake = FakeKvm()
+    fake.add("vm", 100)
+    limits = KvmHost.open("kvm:", fake).describe().limits
+    assert limits.why_not["weight"].endswith("from libvirt: name the host qemu:///system")
 
 
 def test_without_a_bridge_of_linux_its_modes_are_out_and_the_reason_says_so() -> None:

@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,8 +38,8 @@ class Sshd:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Sshd]:
-    """Start a server; it ends with the block."""
+def running(folder: Path, enter: Callable[[Sequence[str]], Sequence[str]] = list) -> Iterator[Sshd]:
+    """Start a server; it ends with the block. ``enter`` is how a command runs where it is to be."""
     home = folder / "home"
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     server = Sshd(_free_port(), home)
@@ -55,12 +55,14 @@ def running(folder: Path) -> Iterator[Sshd]:
         "StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
         "PermitRootLogin prohibit-password\nMaxStartups 100\n"
     )
-    Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it, whatever the configuration says
-    with (folder / "sshd.log").open("wb") as log:
-        daemon = subprocess.Popen([SSHD or "", "-D", "-e", "-f", config], stderr=log)
+    # sshd wants that folder, whatever its configuration says
+    command = ["sh", "-c", 'mkdir -p /run/sshd; exec "$@"', "sh", SSHD or "", "-D", "-e", "-f"]
+    log = folder / "sshd.log"
+    with log.open("wb") as output:
+        daemon = subprocess.Popen(enter([*command, str(config)]), stderr=output)
     server.pid = daemon.pid
     try:
-        _wait(server.port)
+        _wait(log)
         yield server
     finally:
         daemon.terminate()
@@ -72,14 +74,8 @@ def _free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def _wait(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
+def _wait(log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while "Server listening" not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)

@@ -1,0 +1,51 @@
+"""A KVM host on another machine: the lab's, behind a real sshd, as ``qemu+ssh://``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import sshd
+
+from envs.hosts.kvm.host import KvmHost
+from envs.hosts.kvm.lab.machine import Machine
+from envs.hosts.locate import open_host
+from envs.hosts.ssh import SshTransport
+
+pytestmark = pytest.mark.kvm
+
+
+@pytest.fixture
+def uri(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: KvmHost
+) -> Iterator[str]:
+    """The lab's URI; ``host`` sees that it is left as it was."""
+    with sshd.running(tmp_path, machine.enter) as server:
+        monkeypatch.setenv("HOME", str(server.home))
+        monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+        server.known_hosts.write_text(server.known_hosts.read_text().replace("127.0.0.1", "lab"))
+        way = " ".join(machine.enter(["busybox", "nc", "127.0.0.1", str(server.port)]))
+        (server.home / ".ssh" / "config").write_text(f"Host lab\n ProxyCommand {way}\n")
+        yield f"qemu+ssh://root@lab:{server.port}/system"
+
+
+def test_all_knobs_are_set_over_one_connection_and_put_back(uri: str) -> None:
+    host = open_host(uri)
+    assert isinstance(host, KvmHost)
+    assert isinstance(host.transport, SshTransport)
+    assert host.describe().uri == uri
+    found, snapshot = host.settings(), host.snapshot()
+    target = msgspec.structs.replace(
+        found,
+        placement={k: (0,) if k.endswith("emulator") else (1,) for k in found.placement},
+        weight={**found.weight, "g1": 4096},
+        tx_queue={**found.tx_queue, "vnet0": 64},
+        bridge="direct",
+        side_cores=(0,),
+    )
+    host.apply(target)
+    assert host.settings() == target
+    assert host.measure(0.5).vifs["vnet0"].inward.packets > 0
+    host.restore(snapshot)
+    assert host.snapshot() == snapshot
+    host.close()
