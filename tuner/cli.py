@@ -17,6 +17,7 @@ VERBS = {
     "train": "Train an agent on simulated hosts.",
     "simulate": "Measure a simulated host under a setting.",
     "compare": "Compare policies on the same hosts with the same measurements.",
+    "doctor": "Say what is found on a host, what can be set, and what stands in the way.",
     "plan": "Show what would be changed on a host; change nothing.",
     "apply": "Tune a host: try settings, keep the best, or leave it as found.",
     "status": "Say whether a host is as found, as confirmed, or neither.",

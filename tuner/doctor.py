@@ -1,0 +1,200 @@
+"""What a host is found to be, what can be set on it, and what stands in the way.
+
+A diagnosis is a pure reading of the host's description and of the answers to a few questions,
+which travel together and change nothing.
+"""
+
+import getpass
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import get_args
+
+from envs.errors import HostError
+from envs.host import Host, HostSpec, Knob, Record, Settings
+from envs.hosts.change import Command
+from envs.hosts.transport import Result
+from tuner.state import LiveHost
+
+_TOOLS = {
+    "lab": ("ip", "bridge", "tc", "nsenter", "taskset", "setsid"),
+    "kvm": ("ip", "bridge", "tc", "taskset", "setsid"),
+    "xen": ("xl", "ip", "bridge", "tc", "taskset", "setsid"),
+}
+_VERSIONS = {
+    "kvm": (("virsh", "--version"),),
+    "xen": (("xl", "info", "xen_version"),),
+}
+
+_CAPABILITIES = {12: "CAP_NET_ADMIN", 21: "CAP_SYS_ADMIN", 23: "CAP_SYS_NICE"}
+"""By bit, from linux/capability.h: bridges and queues, namespaces and cgroups, affinities."""
+
+_RIVALS = {
+    "irqbalance": (
+        "moves interrupts away from the cores where they are placed",
+        "systemctl stop irqbalance, or ban the cores in IRQBALANCE_BANNED_CPULIST",
+    ),
+    "numad": (
+        "moves guests and their memory to nodes of its own choice",
+        "systemctl stop numad",
+    ),
+    "tuned": (
+        "sets affinities, schedulers and interrupts anew when its profile is applied",
+        "keep its profile, or run: tuned-adm off",
+    ),
+    "ksmtuned": (
+        "takes CPU time in bursts, which measurements see as the setting's",
+        "systemctl stop ksmtuned",
+    ),
+}
+"""By the name of its process: what it does to a tuned host, and what to do about it."""
+
+_MISSING = 'for tool; do command -v "$tool" >/dev/null || echo "$tool"; done'
+_RUNNING = 'grep -shxE -e"$1" /proc/[0-9]*/comm; true'
+
+
+class KnobFound(Record, frozen=True):
+    """A knob: whether the agent may set it, within what, and else why not."""
+
+    knob: Knob
+    settable: bool
+    within: str
+    why_not: str = ""
+
+
+class Rival(Record, frozen=True):
+    """What would fight the tuner: what it is, what it does, what to do about it."""
+
+    name: str
+    does: str
+    remedy: str
+
+
+class Diagnosis(Record, frozen=True):
+    """All that was found.
+
+    ``spec`` and ``settings`` are the host as the agent sees it, None where it could not be opened
+    for the reason in ``trouble``. ``versions`` are of what it runs, ``missing`` the programs and
+    privileges it lacks, ``sudoers`` the lines that would grant the latter.
+    """
+
+    host: str
+    spec: HostSpec | None = None
+    settings: Settings | None = None
+    knobs: tuple[KnobFound, ...] = ()
+    versions: tuple[str, ...] = ()
+    rivals: tuple[Rival, ...] = ()
+    missing: tuple[str, ...] = ()
+    sudoers: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+def diagnose(uri: str, host: Host) -> Diagnosis:
+    """Examine a host; nothing is changed. Raises HostError where it cannot be read."""
+    spec = host.describe()
+    found = Diagnosis(host=uri, spec=spec, settings=host.settings(), knobs=tuple(knobs(spec)))
+    if not isinstance(host, LiveHost):
+        return found
+    answers = host.transport.run_all(questions(spec.kind))
+    return examined(found, spec.kind, answers)
+
+
+def questions(kind: str) -> tuple[Command, ...]:
+    """What to ask a live host of a kind."""
+    return (
+        ("id", "-un"),
+        ("grep", "^CapEff:", "/proc/self/status"),
+        ("sh", "-c", _MISSING, "sh", *_TOOLS[kind]),
+        ("sh", "-c", _RUNNING, "sh", "|".join(_RIVALS)),
+        ("xl", "cpupool-list") if kind == "xen" else ("true",),
+        ("uname", "-sr"),
+        ("ip", "-V"),
+        *_VERSIONS.get(kind, ()),
+    )
+
+
+def examined(found: Diagnosis, kind: str, answers: Sequence[Result]) -> Diagnosis:
+    """A diagnosis with what the questions brought to light."""
+    user, capabilities, tools, running, pools, *versions = answers
+    lacks = () if kind == "lab" else tuple(_lacking(capabilities.out))
+    missing = (*(f"{tool} is not installed" for tool in tools.out.split()), *lacks)
+    return Diagnosis(
+        host=found.host,
+        spec=found.spec,
+        settings=found.settings,
+        knobs=found.knobs,
+        versions=tuple(line.out.strip() for line in versions if line.rc == 0 and line.out.strip()),
+        rivals=(*_rivals(running.out), *_pools(pools.out if kind == "xen" else "")),
+        missing=missing,
+        sudoers=(sudoers(found.host, user.out.strip()),) if lacks else (),
+    )
+
+
+def without(uri: str, trouble: HostError) -> Diagnosis:
+    """The diagnosis of a host that could not be opened for want of privileges."""
+    line = sudoers(uri, getpass.getuser())
+    return Diagnosis(host=uri, missing=("root",), sudoers=(line,), trouble=str(trouble))
+
+
+def sudoers(uri: str, user: str) -> str:
+    """The one line for sudoers that lets a user control the host.
+
+    Over SSH everything runs under one program, ``timeout``; on this machine it is the tuner.
+    """
+    scheme, _, rest = uri.partition(":")
+    if scheme.endswith("+ssh"):
+        named = re.match(r"//([^@/]+)@", rest)
+        return f"{named[1] if named else user} ALL=(root) NOPASSWD: /usr/bin/timeout"
+    return f"{user} ALL=(root) NOPASSWD: {Path(sys.argv[0]).resolve()}"
+
+
+def knobs(spec: HostSpec) -> Iterator[KnobFound]:
+    """Each knob as the agent may use it."""
+    limits = spec.limits
+    placed = [
+        name for name, can in (("backends", limits.backends), ("guests", limits.guests)) if can
+    ]
+    low, high = limits.weight
+    cores = f"up to {limits.side_cores} of {len(spec.cores)} cores, "
+    within: dict[Knob, str] = {
+        "placement": " and ".join(placed),
+        "weight": f"{low} to {high} of {', '.join(limits.weights)}" if limits.weights else "",
+        "tx_queue": "{} to {} packets".format(*limits.tx_queue) if limits.tx_queue else "",
+        "bridge": ", ".join(limits.bridge) if len(limits.bridge) > 1 else "",
+        "side_cores": cores + ("polling or sleeping" if limits.polling else "sleeping")
+        if limits.side_cores
+        else "",
+    }
+    for knob in get_args(Knob):
+        why_not = limits.why_not.get(knob, "")
+        yield KnobFound(
+            knob=knob, settable=bool(within[knob]), within=within[knob], why_not=why_not
+        )
+
+
+def _lacking(text: str) -> Iterator[str]:
+    """The capabilities that ``CapEff`` of /proc/self/status does not hold."""
+    words = text.split()
+    held = int(words[1], 16) if len(words) == 2 else 0
+    for bit, name in _CAPABILITIES.items():
+        if not held & 1 << bit:
+            yield name
+
+
+def _rivals(running: str) -> Iterator[Rival]:
+    for name in dict.fromkeys(running.split()):
+        does, remedy = _RIVALS[name]
+        yield Rival(name=name, does=does, remedy=remedy)
+
+
+def _pools(listed: str) -> Iterator[Rival]:
+    """Pools of Xen beside Pool-0, out of ``xl cpupool-list``: name, CPUs, scheduler, ..."""
+    for line in listed.splitlines()[1:]:
+        name, *rest = line.split()
+        if name != "Pool-0" and rest:
+            yield Rival(
+                name=f"cpupool {name}",
+                does=f"keeps {rest[0]} cores and their guests to itself",
+                remedy="nothing, if it is meant so: they are left alone",
+            )
