@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from envs.errors import HostError
+from envs.errors import HostError, Unprivileged
 from envs.host import Core, Record
 from envs.hosts import cgroup, iproute, linux, uplink
 from envs.hosts.bridge import Plug
@@ -81,15 +81,20 @@ class Site(Record, frozen=True):
 
 
 def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Site:
-    """What the host is made of. Raises HostError where there is nothing to tune, or no libvirt."""
+    """What the host is made of.
+
+    Raises HostError where there is nothing to tune, or no libvirt, Unprivileged if we are not root.
+    """
     asked = (
-        *(qemu.FIND, qemu.VHOST, linux.TOPOLOGY, ("uname", "-r"), _LINKS),
+        *(("id", "-u"), qemu.FIND, qemu.VHOST, linux.TOPOLOGY, ("uname", "-r"), _LINKS),
         reading((_MOUNTS, ISOLATED)),
         *((via.running,) if via else ()),
     )
-    found, workers, topology, release, shown, files, *listed = transport.run_all(
+    identity, found, workers, topology, release, shown, files, *listed = transport.run_all(
         asked, timeout=PATIENCE
     )
+    if identity.out.strip() != "0":
+        raise Unprivileged("only root may see and set what QEMU runs on: run this as root")
     wanted = libvirt.uuids(listed[0]) if listed else None
     links = iproute.links(printed(shown))
     mounts = files_read(files)[_MOUNTS]

@@ -29,6 +29,7 @@ class FakeKvm:
         self.links: dict[str, dict[str, object]] = {}
         self.uuids: list[str] = []
         self.interrupts = ""
+        self.user = 0
         self.members: dict[tuple[str, str], tuple[str, list[int]]] = {}
         self.asked: list[tuple[str, ...]] = []
         self.trips = 0
@@ -102,6 +103,7 @@ class FakeKvm:
             "find": lambda _: "".join(
                 f.replace("cmdline", "exe\n") for f in self.files if f.endswith("/cmdline")
             ),
+            "id": lambda _: f"{self.user}\n",
             "grep": lambda words: self._shown(f for f in words[3:] if f in self.files),
             "ip": self._ip,
             "lscpu": lambda _: "".join(f"{n},{n},0,0,0:0:0:0\n" for n in self.cores),

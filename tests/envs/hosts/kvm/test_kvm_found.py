@@ -8,7 +8,7 @@ from fake_kvm import FakeKvm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.errors import HostError
+from envs.errors import HostError, Unprivileged
 from envs.host import HostSpec, Port, Sample, Traffic
 from envs.hosts import cgroup
 from envs.hosts.cgroup import Controller
@@ -226,6 +226,14 @@ def test_a_host_without_guests_or_without_a_tap_has_nothing_to_tune() -> None:
     fake.files["/proc/100/fdinfo/30"] = "iff:\tgone\n"
     with pytest.raises(HostError, match="no guest has a tap"):
         KvmHost.open("kvm:", fake)
+
+
+def test_who_is_not_root_is_told_so() -> None:
+    fake = FakeKvm()
+    fake.add("vm", 100)
+    fake.user = 1000
+    with pytest.raises(Unprivileged, match=r"^qemu:///system: only root may"):
+        KvmHost.open("qemu:///system", fake)
 
 
 def test_the_addresses_that_virsh_lists() -> None:
