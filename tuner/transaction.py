@@ -111,7 +111,11 @@ class Transaction:
     def confirm(self, reason: str = "") -> None:
         """Keep the settings as they are now: the end of the block will not undo them."""
         settings, snapshot = self._settled()
-        self.journal.close(Confirmed(settings=settings, snapshot=snapshot, reason=reason))
+        try:
+            self.journal.close(Confirmed(settings=settings, snapshot=snapshot, reason=reason))
+        except CommandFailed:  # the link broke: only the host knows whether it was told
+            if self.journal.standing().pending is not None:
+                raise
         self.ended = True
 
     def hold(self, reason: str = "") -> None:

@@ -21,7 +21,7 @@ from envs.host import (
     to_json,
 )
 from envs.hosts.change import Change, Command
-from envs.hosts.transport import LocalTransport, replace_file
+from envs.hosts.transport import LocalTransport, Transport, replace_file
 
 SPEC = HostSpec(
     uri="fake:",
@@ -75,7 +75,7 @@ class StumblingHost:
 
     def __init__(self, state_dir: Path, measured: Callable[[Settings], Sample] = by_queue) -> None:
         self.state_dir = state_dir
-        self.transport = LocalTransport()
+        self.transport: Transport = LocalTransport()
         self.file = state_dir / "host.json"
         state_dir.mkdir(exist_ok=True)
         self.now = FOUND
