@@ -24,10 +24,10 @@ from envs.host import Record
 from envs.hosts import cgroup
 from envs.hosts.kvm.lab.image import Image
 from envs.hosts.kvm.lab.init import BRIDGE
-from envs.hosts.transport import LocalTransport, Result, output
+from envs.hosts.transport import LocalTransport, Result, printed
 
-_PATIENCE = 10.0
-"""Seconds that killed guests may take to leave their cgroups."""
+_PATIENCE = 60.0
+"""Seconds that a busy machine may take to start a guest, or a killed one to leave its cgroup."""
 _INIT = Path(__file__).parent / "init.py"
 
 
@@ -121,7 +121,7 @@ class Machine:
         text = domain(plan, boots).encode()
         xml = self.folder / "guest.xml"
         xml.write_bytes(text)
-        output(self.transport, ("virsh", "-c", "qemu:///system", "create", str(xml)))
+        self._do("virsh", "-c", "qemu:///system", "create", str(xml))
 
     def run_without_libvirt(self, plan: GuestPlan, boots: Image) -> None:
         """Run a guest as Proxmox VE does: QEMU by itself, in a cgroup of its own."""
@@ -137,12 +137,9 @@ class Machine:
             *("-device", f"virtio-net-pci,netdev=n0,mac={mac(plan.number)}"),
         )
         join = 'mkdir -p "$1" && echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
-        for command in (
-            ("ip", "tuntap", "add", "dev", tap, "mode", "tap"),
-            ("ip", "link", "set", "dev", tap, "master", plan.bridge, "up"),
-            ("sh", "-c", join, "sh", group, *qemu),
-        ):
-            output(self.transport, command)
+        self._do("ip", "tuntap", "add", "dev", tap, "mode", "tap")
+        self._do("ip", "link", "set", "dev", tap, "master", plan.bridge, "up")
+        self._do("sh", "-c", join, "sh", group, *qemu)
 
     @property
     def transport(self) -> "MachineTransport":
@@ -162,8 +159,12 @@ class Machine:
 
     def _destroy(self) -> None:
         """Let libvirt end its guests, so that it removes their cgroups."""
-        for uuid in output(self.transport, ("virsh", "-q", "list", "--uuid")).split():
-            output(self.transport, ("virsh", "-q", "destroy", uuid))
+        for uuid in self._do("virsh", "-q", "list", "--uuid").split():
+            self._do("virsh", "-q", "destroy", uuid)
+
+    def _do(self, *command: str) -> str:
+        """Run a command there that must succeed; what it printed."""
+        return printed(self.transport.run(command, timeout=_PATIENCE))
 
 
 class MachineTransport(LocalTransport):
