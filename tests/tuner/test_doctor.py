@@ -167,6 +167,21 @@ def test_a_host_that_cannot_be_reached_is_an_error(
     )
 
 
+@pytest.mark.parametrize("words", [(), ("--bypass-filters",)])
+def test_the_operator_s_word_on_filters_reaches_the_host(
+    tuner: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    given = []
+
+    def opened(_uri: str, **options: bool) -> Host:
+        given.append(options)
+        return StumblingHost(tmp_path / "state")
+
+    monkeypatch.setattr(options, "open_host", opened)
+    tuner("doctor", "--host", "fake:", *words)
+    assert given == [{"bypass_filters": True} if words else {}]
+
+
 @pytest.mark.lab
 def test_a_lab_can_be_set_in_all_five_knobs(tuner: Run) -> None:
     name = f"d{os.getpid() % 10**7}"

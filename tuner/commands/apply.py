@@ -28,6 +28,7 @@ from tuner.tune import Tuning, tune_and_keep
 @options.pairs_option
 @options.seconds_option
 @options.guard_option
+@options.bypass_option
 @click.option("--hold", is_flag=True, help='Keep the best only if a person says "tuner confirm".')
 @options.confirm_option
 @click.option(
@@ -112,6 +113,7 @@ def _words(
     words += [] if pairs is None else ["--pairs", str(pairs)]
     words += [] if seconds is None else ["--seconds", repr(seconds)]
     words += [word for guard in guards for word in ("--guard", guard)]
+    words += ["--bypass-filters"] if options.bypassed() else []
     return [*words, *(["--hold"] if hold else [])]
 
 

@@ -14,6 +14,7 @@ from tuner.tables import host_table, plain_table
 
 @click.command("doctor")
 @options.host_option
+@options.bypass_option
 @options.json_option
 def command(*, uri: str, as_json: bool) -> int:
     """Say what is found on a host, what can be set there, and why the rest cannot.

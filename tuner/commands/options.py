@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,6 +68,22 @@ guard_option = click.option(
     help=f"Change one of {', '.join(Guards.__struct_fields__)}; may be repeated.",
 )
 
+_BYPASS = "viotune.bypass-filters"
+
+
+def _keep(context: click.Context, _option: click.Parameter, given: bool) -> None:
+    context.meta[_BYPASS] = given
+
+
+bypass_option = click.option(
+    "--bypass-filters",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep,
+    help="Bridge modes may skip packet filters, VLAN filtering and port isolation.",
+)
+"""Kept with the command, for ``opened`` and ``held`` alone need it."""
+
 SETTLE = 0.5
 """Seconds that a live host is given to get used to a setting."""
 LIVE_TOLERANCE = 0.1
@@ -122,7 +139,7 @@ def held(uri: str, confirm_within: int, *, over_a_hold: bool = False) -> Iterato
         state.held(
             host,
             confirm_within=confirm_within,
-            reopen=lambda: open_host(uri),
+            reopen=_opening(uri),
             over_a_hold=over_a_hold,
         ) as found,
     ):
@@ -132,8 +149,19 @@ def held(uri: str, confirm_within: int, *, over_a_hold: bool = False) -> Iterato
 @contextmanager
 def opened(uri: str) -> Iterator[Host]:
     """The host of a URI, closed again at the end."""
-    host = open_host(uri)
+    host = _opening(uri)()
     try:
         yield host
     finally:
         host.close()
+
+
+def bypassed() -> bool:
+    """Whether the command that runs was given ``--bypass-filters``."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_BYPASS))
+
+
+def _opening(uri: str) -> Callable[[], Host]:
+    """What opens a host, in whatever thread."""
+    return partial(open_host, uri, bypass_filters=True) if bypassed() else partial(open_host, uri)

@@ -37,6 +37,7 @@ class Plan(Record, frozen=True):
 @options.setting_option
 @options.seconds_option
 @options.guard_option
+@options.bypass_option
 @click.option("--script", "as_script", is_flag=True, help="Print the commands as a shell script.")
 @options.json_option
 def command(

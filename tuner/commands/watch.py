@@ -74,6 +74,7 @@ class Watch:
 @options.pairs_option
 @options.seconds_option
 @options.guard_option
+@options.bypass_option
 @options.confirm_option
 @click.option(
     "--every",
