@@ -101,7 +101,7 @@ def ratios(rows: Sequence[Row]) -> Figure:
     order = sorted(policies, key=lambda policy: last[policy])
     columns = min(3, len(hosts))
     lines = math.ceil(len(hosts) / columns)
-    _style()
+    house_style()
     figure = Figure(
         figsize=(1.6 + 3.0 * columns, lines * (0.9 + 0.26 * len(order))), layout="constrained"
     )
@@ -130,7 +130,7 @@ def ratios(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _style() -> None:
+def house_style() -> None:
     """Dark on white, no frame, no more ink than is needed."""
     mpl.rc("font", size=9)
     mpl.rc("text", color=INK)
@@ -147,7 +147,7 @@ def _file_name(host: str) -> str:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    _style()
+    house_style()
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 

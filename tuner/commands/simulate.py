@@ -1,19 +1,27 @@
-"""``tuner simulate``: one measurement of a simulated host."""
+"""``tuner simulate``: one measurement of a simulated host, or one for each value of a knob."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
+from rich.table import Table
 
 from envs import scenario
 from envs.errors import InputError
-from envs.host import HostSpec, Record, Sample, Settings
+from envs.host import HostSpec, Knob, Record, Sample, Settings
 from envs.knobs import check
 from envs.reward import Verdict, judge
+from envs.scenario import Scenario
 from envs.sim.host import SimHost
 from tuner.commands import options
 from tuner.console import Output
 from tuner.settings import differences, read
-from tuner.tables import diff_table, host_table, sample_table, verdict_table
+from tuner.sweep import RUNS, Point, sweep
+from tuner.tables import diff_table, host_table, plain_table, sample_table, verdict_table
+
+BAR = 24
+"""Characters of the longest bar of a what-if table."""
 
 
 class Simulation(Record, frozen=True):
@@ -29,6 +37,15 @@ class Simulation(Record, frozen=True):
 @click.command("simulate")
 @click.argument("name", metavar="[SCENARIO]", required=False)
 @click.option("--list", "list_them", is_flag=True, help="List the scenarios that come with it.")
+@click.option(
+    "--sweep", "knob", type=click.Choice(get_args(Knob)), help="What if: try the values of a knob."
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png",
+    help="With --sweep, draw the curve.",
+)
 @options.setting_option
 @options.seconds_option
 @options.seed_option
@@ -37,6 +54,8 @@ def command(
     *,
     name: str | None,
     list_them: bool,
+    knob: Knob | None,
+    plot: Path | None,
     setting: Path | None,
     seconds: float | None,
     seed: int,
@@ -54,12 +73,24 @@ def command(
         return
     if name is None:
         raise InputError("name a scenario, see: tuner simulate --list")
-    host = SimHost(scenario.load(name), seed=seed)
-    spec, stock = host.describe(), host.settings()
+    if plot is not None and knob is None:
+        raise InputError("--plot draws the curve of a knob: say which with --sweep")
+    found = scenario.load(name)
+    stock = SimHost(found).settings()
     settings = stock if setting is None else read(setting).over(stock)
+    length = options.budget_of("sim", seconds=seconds).seconds
+    if knob is not None:
+        _what_if(output, found, settings, knob, plot, length, seed)
+        return
+    _measure(output, found, settings, length, seed)
+
+
+def _measure(output: Output, found: Scenario, settings: Settings, length: float, seed: int) -> None:
+    """One measurement as the host is, one under the setting."""
+    host = SimHost(found, seed=seed)
+    spec, stock = host.describe(), host.settings()
     check(spec, settings, stock)
-    length = options.budget_of(spec.kind, seconds=seconds).seconds
-    with output.progress(2, name) as step:
+    with output.progress(2, found.name) as step:
         step("as it is")
         before = host.measure(length)
         step("under the setting")
@@ -72,7 +103,7 @@ def command(
         stock=judge(spec, stock, before, stock, before),
         verdict=judge(spec, settings, after, stock, before),
     )
-    output.heading(name)
+    output.heading(found.name)
     output.show(host_table(spec, settings))
     if settings != stock:
         output.heading("changed from stock")
@@ -82,3 +113,60 @@ def command(
     rows = [("stock", result.stock), ("changed", result.verdict)]
     output.show(verdict_table(rows[: 1 + (settings != stock)]))
     output.emit(result)
+
+
+def _what_if(
+    output: Output,
+    found: Scenario,
+    settings: Settings,
+    knob: Knob,
+    plot: Path | None,
+    length: float,
+    seed: int,
+) -> None:
+    """A measurement for each value of the knob, and the curve."""
+    draw = None if plot is None else _picture()
+    points = sweep(found, settings, knob, length, seed)
+    output.heading(f"{found.name}: what if {knob} were …")
+    output.show(
+        _curve_table(knob, points), f"* as it is; medians of {RUNS} loads, {length:g} s each"
+    )
+    if plot is not None and draw is not None:
+        draw(found.name, knob, points, plot)
+        output.say(f"wrote {plot}")
+    output.emit(points)
+
+
+def _picture() -> Callable[[str, str, Sequence[Point], Path], None]:
+    """What draws the picture; what may fail does so before anything is measured."""
+    try:
+        from tuner import plots, sweep_plot  # noqa: PLC0415 - only pictures need matplotlib
+    except ImportError as error:
+        raise InputError("--plot needs matplotlib: pip install 'viotune[plot]'") from error
+
+    def draw(name: str, knob: str, points: Sequence[Point], path: Path) -> None:
+        plots.write(sweep_plot.curve(f"{name}: what if {knob} were …", knob, points), path)
+
+    return draw
+
+
+def _curve_table(knob: Knob, points: Sequence[Point]) -> Table:
+    """The what-if curve as numbers and bars; the value as it is stands out."""
+    columns = ("Gb/s", "cores", "Gb/s per core", "lowest", "highest", "drops", "latency")
+    table = plain_table(knob, *columns, "", numbers=len(columns))
+    best = max(point.per_core.median for point in points)
+    for point in points:
+        ratio = point.per_core
+        table.add_row(
+            f"{point.value} *" if point.found else point.value,
+            f"{point.bandwidth.median:.2f}",
+            f"{point.cores.median:.2f}",
+            f"{ratio.median:.2f}",
+            f"{ratio.low:.2f}",
+            f"{ratio.high:.2f}",
+            f"{point.drops:.2%}",
+            f"{1e6 * point.latency:.0f} us" if point.latency is not None else "",
+            "█" * round(BAR * ratio.median / best if best > 0 else 0),
+            style="bold" if point.found else None,
+        )
+    return table
