@@ -28,7 +28,7 @@ LEAST = 1e-3
 class Effort(Record, frozen=True):
     """How long and how often each simulator measures a pair."""
 
-    seconds: float = 0.25
+    seconds: float = 0.1
     reference_runs: int = 2
     fast_runs: int = 8
 
