@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from envs.hosts.xen.lab import PROGRAMS as XEN_PROGRAMS
+
 
 def _lab() -> str | None:
     """Why the lab tier cannot run here, or None."""
@@ -32,6 +34,11 @@ def _kvm() -> str | None:
     return _missing(*programs) or _lab()
 
 
+def _xen() -> str | None:
+    """Why the xen tier cannot run here, or None."""
+    return _missing(*XEN_PROGRAMS) or _not_root()
+
+
 def _missing(*programs: str) -> str | None:
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [name for name in programs if not shutil.which(name, path=path)]
@@ -42,7 +49,7 @@ def _not_root() -> str | None:
     return None if os.geteuid() == 0 else "needs root"
 
 
-TIERS: dict[str, Callable[[], str | None]] = {"lab": _lab, "ssh": _ssh, "kvm": _kvm}
+TIERS: dict[str, Callable[[], str | None]] = {"lab": _lab, "ssh": _ssh, "kvm": _kvm, "xen": _xen}
 
 
 def pytest_configure(config: pytest.Config) -> None:

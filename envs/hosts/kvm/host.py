@@ -37,6 +37,7 @@ from envs.hosts.kvm.state import (
     wanted,
 )
 from envs.hosts.kvm.steps import changes, restoring
+from envs.hosts.roles import LOOK, roles_of
 from envs.hosts.ssh import reach
 from envs.hosts.transport import Result, Transport, printed
 
@@ -44,10 +45,6 @@ FOLDER = "/run/viotune/kvm"
 """Where a host keeps what is known of its changes, until it is booted anew."""
 TX_QUEUE = (1, 4096)
 """The TX queue lengths that are set, in packets; with offloads a packet holds up to 64 KiB."""
-
-_BUSY = 0.05
-_GBPS_PER_CORE = 0.01
-_LOOK = 1.0
 
 
 class KvmHost:
@@ -89,8 +86,8 @@ class KvmHost:
         if self._spec is None:
             _, present = self._read()
             bare = self._describe(present, {})
-            roles = _roles(bare, self._measure(bare, _LOOK))
-            self._spec = self._describe(present, roles)
+            seen = self._measure(bare, LOOK)
+            self._spec = self._describe(present, roles_of(bare, seen))
         return self._spec
 
     def settings(self) -> Settings:
@@ -261,21 +258,6 @@ def _libvirt(uri: str) -> Libvirt | None:
         f"{uri!r}: write qemu:///system or qemu+ssh://user@host:port/system, or, for guests that "
         "libvirt does not run, kvm: or kvm+ssh://user@host:port"
     )
-
-
-def _roles(spec: HostSpec, seen: Sample) -> dict[str, Role]:
-    """A guest is CPU-bound if it works but moves next to nothing for the CPU time it uses.
-
-    The line is 10 Mb/s for each core: 800 bytes for a million cycles, a hundredth of what any
-    guest that moves packets for a living does. An idle guest is no neighbour to protect.
-    """
-    roles: dict[str, Role] = {}
-    for guest in spec.guests:
-        cores = seen.guest_cpu[guest.name] / seen.seconds
-        ports = [seen.vifs[vif] for vif in guest.vifs]
-        moved = sum(p.inward.bytes + p.outward.bytes for p in ports) * 8e-9 / seen.seconds
-        roles[guest.name] = "cpu" if cores >= _BUSY and moved < _GBPS_PER_CORE * cores else "io"
-    return roles
 
 
 @contextlib.contextmanager

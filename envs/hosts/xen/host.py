@@ -9,6 +9,7 @@ from envs import knobs
 from envs.errors import HostError, InputError, NotApplied
 from envs.host import HostSpec, Sample, Settings, from_json, to_json
 from envs.hosts.change import Change, Command, commands
+from envs.hosts.roles import LOOK, roles_of
 from envs.hosts.ssh import reach
 from envs.hosts.transport import Result, Transport, printed
 from envs.hosts.xen import reading, site
@@ -56,7 +57,7 @@ class XenHost:
             raise
 
     def describe(self) -> HostSpec:
-        """What the host has and what can be set on it."""
+        """What the host has and what can be set on it. The first time it takes a second."""
         return self._describe()[0]
 
     def settings(self) -> Settings:
@@ -94,12 +95,7 @@ class XenHost:
         Raises HostError where a guest is gone, rebooted or migrated.
         """
         spec, present = self._describe()
-        started = time.monotonic()
-        before = self._count()
-        trip = time.monotonic() - started
-        time.sleep(max(0.0, seconds - trip))
-        with _named(self._site.uri):
-            return sample(self._site, present, spec, before, self._count())
+        return self._sample(spec, present, seconds)
 
     def snapshot(self) -> bytes:
         """The state of all that ``apply`` may touch, as JSON."""
@@ -132,8 +128,18 @@ class XenHost:
         if self._described is None:
             present, _ = self._read()
             with _named(self._site.uri):
-                self._described = spec_of(self._site, present), present
+                bare = spec_of(self._site, present)
+                roles = roles_of(bare, self._sample(bare, present, LOOK))
+            self._described = spec_of(self._site, present, roles), present
         return self._described
+
+    def _sample(self, spec: HostSpec, present: Present, seconds: float) -> Sample:
+        started = time.monotonic()
+        before = self._count()
+        time.sleep(max(0.0, seconds - (time.monotonic() - started)))
+        after = self._count()
+        with _named(self._site.uri):
+            return sample(self._site, present, spec, before, after)
 
     def _read(self) -> tuple[Present, XenState]:
         questions = reading.questions(self._site)

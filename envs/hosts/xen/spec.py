@@ -1,9 +1,9 @@
 """A Xen host as it describes itself, and the reasons why a knob cannot be set there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from envs.errors import HostError
-from envs.host import BRIDGE_MODES, Backend, Guest, HostSpec, Knob, Limits, Uplink
+from envs.host import BRIDGE_MODES, Backend, Guest, HostSpec, Knob, Limits, Role, Uplink
 from envs.hosts.xen import xl
 from envs.hosts.xen.dom0 import Queue
 from envs.hosts.xen.reading import Present
@@ -14,9 +14,10 @@ TX_QUEUE = (1, 4096)
 """The TX queue lengths that are offered, in packets; with offloads a packet holds up to 64 KiB."""
 
 
-def spec_of(site: Site, present: Present) -> HostSpec:
-    """What is there and what can be set. A guest without a vif is a CPU-bound neighbour.
+def spec_of(site: Site, present: Present, roles: Mapping[str, Role] | None = None) -> HostSpec:
+    """What is there and what can be set.
 
+    ``roles`` are those of the guests that have a vif; one without is a CPU-bound neighbour.
     Raises HostError where no guest in dom0's pool has a vif that dom0 serves.
     """
     if not present.vifs:
@@ -30,7 +31,7 @@ def spec_of(site: Site, present: Present) -> HostSpec:
         cores=site.cores,
         driver_domain=present.names[_dom0(present)],
         backends=_backends(present),
-        guests=_guests(present),
+        guests=_guests(present, roles or {}),
         uplink=_uplink(site),
         limits=limits,
     )
@@ -47,17 +48,18 @@ def _dom0(present: Present) -> str:
     return present.uuids[xl.DOM0]
 
 
-def _guests(present: Present) -> tuple[Guest, ...]:
+def _guests(present: Present, roles: Mapping[str, Role]) -> tuple[Guest, ...]:
     vcpus, vifs = vcpu_names(present), vif_names(present)
     guests = []
     for domain in present.domains:
         if domain.domid != xl.DOM0:
             of = f"{domain.uuid}/"
             own = tuple(name for name, key in vifs.items() if key.startswith(of))
+            name = present.names[domain.uuid]
             guests.append(
                 Guest(
-                    name=present.names[domain.uuid],
-                    role="io" if own else "cpu",
+                    name=name,
+                    role=roles.get(name, "io") if own else "cpu",
                     vcpus=tuple(name for name, key in vcpus.items() if key.startswith(of)),
                     vifs=own,
                 )

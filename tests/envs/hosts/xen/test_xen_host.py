@@ -1,0 +1,258 @@
+"""A real Xen host, set and put back; every value is read by a tool that is not ours."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from envs.errors import HostError
+from envs.host import Settings
+from envs.hosts.ssh import reach
+from envs.hosts.transport import RecordingTransport
+from envs.hosts.xen.host import XenHost
+from envs.hosts.xen.lab import Machine
+
+pytestmark = [pytest.mark.xen, pytest.mark.timeout(1800)]
+
+TUNER = Path(sys.executable).with_name("tuner")
+
+
+def _tuned(host: XenHost) -> Settings:
+    """All five knobs away from where they were found."""
+    found = host.settings()
+    own = {"Domain-0/0": (0,), "Domain-0/1": (0, 1), "g1/0": (2, 3), "g2/0": (3,)}
+    return replace(
+        found,
+        placement={**found.placement, **own},
+        weight={**found.weight, "Domain-0": 1024},
+        tx_queue={"g1/vif0": 64, "g2/vif0": 1000},
+        bridge="direct",
+        side_cores=(0,),
+    )
+
+
+def _affinities(machine: Machine) -> list[str]:
+    """Domain, VCPU and hard affinity, as xl tells them."""
+    rows = [line.split() for line in machine.ssh("xl vcpu-list").splitlines()[1:]]
+    return [f"{row[0]} {row[2]} {row[-3]}" for row in rows]
+
+
+EVERYTHING = """
+xl vcpu-list | awk '{ print $1, $3, $(NF - 2), $NF }'
+xl sched-credit2
+for link in xenbr0 eth1 vif1.0 vif2.0; do
+    ip -d link show "$link" | grep -v timer
+    tc filter show dev "$link" ingress
+done
+bridge fdb show br xenbr0 | grep static
+tc qdisc show
+for comm in /proc/[0-9]*/comm; do
+    read -r name <"$comm"
+    pid=${comm%/comm}
+    case $name in vif*) echo "$name $(taskset -p -c "${pid#/proc/}")" ;; esac
+done
+grep -H "" /proc/irq/*/smp_affinity_list
+ls -A /run/viotune/xen
+pgrep -f "^sh -c.*viotune-watch"
+"""
+
+
+def _everything(machine: Machine) -> str:
+    """All that may be changed, as other tools tell it."""
+    return machine.ssh(EVERYTHING, check=False)
+
+
+def test_every_knob_is_set_read_by_others_and_put_back_to_the_byte(
+    machine: Machine, host: XenHost
+) -> None:
+    found, snapshot, stock = _everything(machine), host.snapshot(), host.settings()
+    target = _tuned(host)
+    host.apply(target)
+    assert host.settings() == target
+    assert _affinities(machine) == [
+        *("Domain-0 0 0", "Domain-0 1 0-1"),
+        *("g1 0 2-3", "g1 1 1-3", "g2 0 3", "g2 1 1-3"),
+    ]
+    weights = machine.ssh("xl sched-credit2").splitlines()[2:]
+    assert [row.split()[2] for row in weights] == ["1024", "256", "256"]
+    assert "qlen 64" in machine.ssh("ip link show vif1.0")
+    assert "Redirect to device vif2.0" in machine.ssh("tc filter show dev vif1.0 ingress")
+    pins = machine.ssh("for t in $(pgrep 'vif1.0-q0'); do taskset -p -c $t; done")
+    assert [line.split()[-1] for line in pins.splitlines()] == ["0", "0"]
+    irq = machine.ssh("grep -l vif2.0-q0-tx /sys/kernel/irq/*/actions").split("/")[4]
+    assert machine.ssh(f"cat /proc/irq/{irq}/smp_affinity_list").strip() == "1"
+    assert "bytes from" in machine.ssh("ping -c 1 -W 20 10.0.0.11")
+    host.apply(stock)
+    assert host.snapshot() == snapshot
+    host.apply(target)
+    host.restore(snapshot)
+    assert host.snapshot() == snapshot
+    assert _everything(machine) == found
+
+
+def test_the_host_puts_itself_back_by_commands_alone(machine: Machine, host: XenHost) -> None:
+    found, snapshot = _everything(machine), host.snapshot()
+    host.apply(_tuned(host))
+    host.transport.run_all(host.restoring(snapshot), timeout=300)
+    assert host.snapshot() == snapshot
+    assert _everything(machine) == found
+
+
+def test_setting_all_knobs_takes_two_round_trips_and_measuring_two(machine: Machine) -> None:
+    transport = RecordingTransport(reach(machine.uri))
+    host = XenHost.open(machine.uri, transport)
+    target = _tuned(host)
+    host.describe()
+    before = transport.trips
+    host.apply(target)
+    applied = transport.trips
+    sample = host.measure(1.0)
+    assert (applied - before, transport.trips - applied) == (2, 2)
+    assert sample.seconds > 0.5
+    assert set(sample.guest_cpu) == {"g1", "g2"}
+    host.close()
+
+
+def test_bytes_into_a_guest_and_their_cpu_seconds_are_counted(
+    machine: Machine, host: XenHost
+) -> None:
+    host.describe()
+    flood = subprocess.Popen(
+        [
+            *("ssh", "-n", "-F", machine.home / ".ssh" / "config", "-p", str(machine.port)),
+            *("root@127.0.0.1", "ping -q -f -s 1400 -w 20 10.0.0.11"),
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    time.sleep(3)
+    sample = host.measure(5.0)
+    assert sample.vifs["g1/vif0"].inward.bytes > 1400 * 10
+    assert sample.vifs["g1/vif0"].outward.bytes > 1400 * 10
+    assert sample.vifs["g2/vif0"].inward.bytes < sample.vifs["g1/vif0"].inward.bytes
+    assert sample.guest_cpu["g1"] > 0
+    assert sum(sample.backend_cpu.values()) > 0
+    flood.terminate()
+    flood.wait()
+
+
+def test_a_short_queue_drops_what_a_guest_does_not_take(machine: Machine, host: XenHost) -> None:
+    stock = host.settings()
+    lost = []
+    machine.ssh("ip neigh replace 10.0.0.11 lladdr 00:16:3e:00:00:01 dev xenbr0 nud permanent")
+    for length in (1000, 50):
+        host.apply(replace(stock, tx_queue={**stock.tx_queue, "g1/vif0": length}))
+        machine.ssh("xl pause g1")
+        before = host.measure(0.1)
+        machine.ssh(
+            'python3 -c "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n'
+            "s.setsockopt(1, 7, 1 << 24)\n"
+            "[s.sendto(b'x' * 64, ('10.0.0.11', 9)) for _ in range(2000)]\""
+        )
+        dropped = machine.ssh("tc -s qdisc show dev vif1.0 root")
+        lost.append(int(dropped.split("dropped ")[1].split(",")[0]))
+        machine.ssh("xl unpause g1; ping -c 1 -W 30 10.0.0.11")
+        assert before.seconds > 0
+    assert lost[1] - lost[0] > lost[0]
+
+
+def test_a_migrated_guest_is_noticed_and_what_it_had_is_cleaned_up(
+    machine: Machine, host: XenHost
+) -> None:
+    snapshot, target = host.snapshot(), _tuned(host)
+    host.apply(target)
+    machine.ssh("xl migrate g1 localhost", timeout=600)
+    with pytest.raises(HostError, match="'g1' was rebooted or migrated: it was domain 1"):
+        host.apply(target)
+    with pytest.raises(HostError, match="gone, or was rebooted or migrated"):
+        host.measure(0.1)
+    host.restore(snapshot)
+    assert "bytes from" in machine.ssh("ping -c 1 -W 30 10.0.0.11")
+    assert "vif1.0" not in machine.ssh("tc filter show dev vif2.0 ingress; bridge fdb show")
+    again = XenHost.open(machine.uri)
+    assert again.settings() == host.settings()
+    assert again.settings().weight["Domain-0"] == 256
+    again.apply(_tuned(again))
+    assert "bytes from" in machine.ssh("ping -c 1 -W 30 10.0.0.11")
+    again.restore(again.snapshot())
+    again.close()
+
+
+def test_a_destroyed_guest_and_a_vif_that_comes_are_noticed(
+    machine: Machine, host: XenHost
+) -> None:
+    snapshot, target = host.snapshot(), _tuned(host)
+    host.apply(target)
+    machine.ssh("xl network-attach g1 bridge=xenbr0,mac=00:16:3e:00:00:21")
+    with pytest.raises(HostError, match="vif1 of guest 'g1' is new"):
+        host.apply(replace(target, side_cores=()))
+    machine.ssh("xl network-detach g1 1; xl destroy g2")
+    with pytest.raises(HostError, match="'g2' is gone"):
+        host.apply(target)
+    host.restore(snapshot)
+    left = host.settings()
+    assert left.weight == {"Domain-0": 256, "g1": 256}
+    assert (left.bridge, left.side_cores) == ("stock", ())
+    assert "vif2.0" not in machine.ssh("tc filter show dev vif1.0 ingress")
+
+
+def test_a_guest_saved_and_restored_gets_back_what_it_had(machine: Machine, host: XenHost) -> None:
+    snapshot, target = host.snapshot(), _tuned(host)
+    host.apply(target)
+    machine.ssh("xl save g1 /tmp/g1 && xl restore /tmp/g1", timeout=600)
+    host.restore(snapshot)
+    assert host.settings() == XenHost.open(machine.uri).settings()
+    assert host.settings().weight["g1"] == 256
+
+
+def test_hostile_names_change_nothing_but_their_own(machine: Machine) -> None:
+    machine.ssh("xl rename g1 -- '-x; $(touch /tmp/run)'; xl rename g2 '0'")
+    machine.ssh("ip link set vif2.0 down; ip link set vif2.0 name '$(reboot)'")
+    machine.ssh("ip link set '$(reboot)' up")
+    host = XenHost.open(machine.uri)
+    names = {guest.name for guest in host.describe().guests}
+    assert "0" in names
+    stock, snapshot = host.settings(), host.snapshot()
+    vcpus = {vcpu: (2,) for guest in host.describe().guests for vcpu in guest.vcpus}
+    target = replace(
+        stock,
+        placement={**stock.placement, **vcpus},
+        weight=dict.fromkeys(stock.weight, 512),
+        tx_queue=dict.fromkeys(stock.tx_queue, 99),
+        bridge="lean" if "lean" in host.describe().limits.bridge else "stock",
+    )
+    host.apply(target)
+    rows = [line.split() for line in machine.ssh("xl vcpu-list 0").splitlines()[1:]]
+    assert [row[-3] for row in rows] == ["all", "all"]
+    assert "qlen 99" in machine.ssh("ip link show '$(reboot)'")
+    host.restore(snapshot)
+    assert host.snapshot() == snapshot
+    assert not machine.ssh("ls /tmp/run 2>/dev/null; true")
+    host.close()
+
+
+def _tuner(machine: Machine, *words: str) -> str:
+    command = [TUNER, *words, "--host", machine.uri]
+    environment = {**os.environ, "HOME": str(machine.home)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, timeout=1500
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("policy", ["lee", "agent"])
+def test_the_tuner_tunes_it_from_plan_to_rollback(machine: Machine, policy: str) -> None:
+    found = _everything(machine)
+    assert "placement" in _tuner(machine, "plan", "--policy", policy, "--json")
+    report = json.loads(
+        _tuner(machine, "apply", "--policy", policy, "--tries", "1", "--pairs", "2", "--json")
+    )
+    assert report
+    if report.get("confirmed"):
+        _tuner(machine, "rollback", "--json")
+    assert _everything(machine) == found
