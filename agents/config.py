@@ -15,13 +15,15 @@ from envs.host import Record
 class TrainConfig(Record, frozen=True):
     """The configuration of a training run.
 
-    ``choices`` is the length of the run, in choices. Hosts are generated anew in every episode,
-    unless ``scenario`` names one or ``host`` is the URI of a host, which is then really set and
-    measured. ``envs`` hosts are tuned side by side, simulated by ``workers`` processes (1: by
-    the one that trains, which is best where other work keeps the cores busy).
+    First an agent is shown what search finds on ``shown`` generated hosts, in ``search``
+    measurements each, and copies it in so many ``passes``. Then it learns from ``choices`` of its
+    own. Its hosts are generated, too, unless ``scenario`` names one or ``host`` is the URI of a
+    host, which is then really set and measured; of these it is shown nothing.
 
-    ``decisions`` an episode, ``seconds`` a measurement and ``settle`` seconds before it are those
-    of ``HostEnv``; ``care`` and ``reward_floor`` say what a bad try costs (``agents.worker``).
+    ``envs`` decisions are made side by side, ``members`` of them for the same host, simulated by
+    ``workers`` processes (1: by the one that trains, best where other work keeps the cores busy).
+    ``decisions`` are made on a host, ``seconds`` a measurement and ``settle`` seconds before it;
+    ``care`` and ``reward_floor`` say what a bad try costs (``agents.worker``).
 
     ``rollout`` choices of each environment, read in ``batch`` pieces ``epochs`` times, make an
     update of proximal policy optimisation with ``learning_rate`` and ``entropy`` bonus (both fall
@@ -33,23 +35,27 @@ class TrainConfig(Record, frozen=True):
     """
 
     seed: int = 0
+    shown: int = 2_000
+    search: int = 80
+    passes: int = 16
     choices: int = 800_000
     scenario: str | None = None
     host: str | None = None
-    envs: int = 16
+    envs: int = 64
+    members: int = 8
     workers: int = 2
     decisions: int = 3
     seconds: float = 0.1
     settle: float = 0.0
     care: float = 0.05
     reward_floor: float = -1.5
-    rollout: int = 256
+    rollout: int = 64
     batch: int = 512
-    epochs: int = 6
-    learning_rate: float = 7e-4
+    epochs: int = 4
+    learning_rate: float = 4e-4
     entropy: float = 0.015
     gamma: float = 1.0
-    gae: float = 0.97
+    gae: float = 1.0
     clip: float = 0.2
     width: int = 128
     embed: int = 64
@@ -61,7 +67,18 @@ class TrainConfig(Record, frozen=True):
     def __post_init__(self) -> None:
         """Refuse what cannot be. Raises ValueError that names the key."""
         whole = ("choices", "envs", "workers", "decisions", "rollout", "batch", "epochs")
-        sizes = ("width", "embed", "evaluate_every", "evaluate_hosts", "tries", "checkpoint_every")
+        if self.shown < 0:
+            raise ValueError("shown: must not be below 0")
+        sizes = (
+            "search",
+            "passes",
+            "width",
+            "embed",
+            "evaluate_every",
+            "evaluate_hosts",
+            "tries",
+            "checkpoint_every",
+        )
         for key in (*whole, *sizes, "seconds", "learning_rate", "clip"):
             if not getattr(self, key) > 0:
                 raise ValueError(f"{key}: must be above 0")
@@ -70,10 +87,12 @@ class TrainConfig(Record, frozen=True):
                 raise ValueError(f"{key}: must be above 0 and at most 1")
         if self.scenario and self.host:
             raise ValueError("scenario and host: give one of them, not both")
-        if self.envs % self.workers:
-            raise ValueError("envs: must be a multiple of workers")
-        if self.host and self.envs != 1:
-            raise ValueError("envs: a host can be tuned by one environment only, set it to 1")
+        if self.members < 2:
+            raise ValueError("members: must be at least 2, as they are compared with each other")
+        if self.envs % (self.members * self.workers):
+            raise ValueError("envs: must be a multiple of members times workers")
+        if self.host and self.envs != self.members:
+            raise ValueError("envs: a host can be tuned by one group only, set it to members")
 
 
 def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
@@ -92,8 +111,10 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Train
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not TOML: {error}") from error
     data |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    if data.get("host") or data.get("scenario"):
+        data = {"shown": 0} | data
     if data.get("host"):
-        data = {"envs": 1, "workers": 1} | data
+        data = {"envs": 4, "members": 4, "workers": 1} | data
     try:
         return msgspec.convert(data, TrainConfig)
     except msgspec.ValidationError as error:

@@ -1,36 +1,29 @@
 """One training run: PPO, its environments, its progress on the screen and in its folder."""
 
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from sb3_contrib import MaskablePPO
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from agents import artifact, checkpoint
 from agents.artifact import About, Agent
 from agents.config import TrainConfig
+from agents.demonstrations import Demonstration, collect
 from agents.evaluation import gains, scores
+from agents.imitation import imitate
 from agents.learned import AgentPolicy
 from agents.network import Network, ScorerPolicy
 from agents.scorer import Layout
-from agents.worker import make_env
+from agents.teacher import search
+from agents.watch import Watch, progress
 from agents.workers import Workers
 from envs.host import Host
 from envs.layout import SCHEMA
-from envs.scenario import VALIDATION_SEEDS, generate, load
+from envs.scenario import TRAIN_SEEDS, VALIDATION_SEEDS, generate, load
 from envs.sim.host import SimHost
 
 SCORES = "scores.json"
@@ -45,8 +38,10 @@ class Run:
         self.layout = Layout(width=config.width, embed=config.embed)
         self.scores: dict[int, dict[str, float]] = {}
         torch.set_num_threads(1)  # the workers have the other cores
+        if config.scenario:
+            load(config.scenario)  # one that cannot be used is refused before anything is begun
         done = checkpoint.choices(out) if resume else 0
-        self.envs = _vectorised(config, seed=config.seed + done)
+        self.envs = Workers(config, seed=config.seed + done)
         self.model = MaskablePPO(
             ScorerPolicy,
             self.envs,
@@ -72,6 +67,8 @@ class Run:
 
     def learn(self) -> None:
         """Train to the end of the run, evaluate once more, and save the agent."""
+        if self.config.shown and not self.model.num_timesteps:
+            self._imitate()
         left = self.config.choices - self.model.num_timesteps
         if left > 0:
             self.model.learn(left, callback=Watch(self), reset_num_timesteps=False)
@@ -100,89 +97,44 @@ class Run:
         """Let the agent tune the validation hosts; keep and give its scores."""
         config = self.config
         found = gains(AgentPolicy(self.agent()), _hosts(config), config.tries, config.seconds)
-        result = scores(found)
+        result = scores(found, self.best_known)
         self.scores[self.model.num_timesteps] = result
         (self.out / SCORES).write_bytes(msgspec.json.encode(self.scores) + b"\n")
         for name, value in result.items():
             self.model.logger.record(f"validation/{name}", value)
         return result
 
+    def _imitate(self) -> None:
+        """Show the network what search finds on some of the training hosts."""
+        config, shown = self.config, list[Demonstration]()
+        rng = np.random.default_rng(config.seed)
+        seeds = rng.choice(len(TRAIN_SEEDS), config.shown, replace=False)
+        hosts = [TRAIN_SEEDS[int(seed)] for seed in seeds]
+        found = collect(hosts, config.search, config.seconds, config.decisions, config.workers)
+        with progress() as bar:
+            searching = bar.add_task("searching hosts", total=config.shown, said="")
+            for some in found:
+                shown += some
+                bar.advance(searching)
+            copying = bar.add_task("learning from it", total=1.0, said="")
+            imitate(
+                self.network,
+                shown,
+                config.passes,
+                config.seed,
+                lambda done: bar.update(copying, completed=done),
+            )
+
+    @cached_property
+    def best_known(self) -> list[float]:
+        """The gain that search finds on each validation host."""
+        config = self.config
+        found = (search(host, config.search, config.seconds, 0) for host in _hosts(config))
+        return [history.best.verdict.gain if history.best else 0.0 for history in found]
+
     def close(self) -> None:
         """End the processes, and leave a live host as it was found."""
         self.envs.close()
-
-
-class Watch(BaseCallback):
-    """Between updates: shows progress, evaluates, and saves checkpoints.
-
-    Progress is a bar on stderr, or a line at each evaluation where that is no terminal.
-    """
-
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self.run = run
-        self.gains: list[float] = []
-        self.console = Console(stderr=True, highlight=False)
-        self.progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=self.console,
-            disable=not self.console.is_terminal,
-        )
-
-    def _on_training_start(self) -> None:
-        start = self.model.num_timesteps
-        self.bar = self.progress.add_task("", total=self.run.config.choices, completed=start)
-        self.progress.start()
-        self._evaluated = self._saved = start
-        self._shown = ""
-
-    def _on_step(self) -> bool:
-        self.gains += [
-            info["gain"]
-            for info, ended in zip(self.locals["infos"], self.locals["dones"], strict=True)
-            if ended
-        ]
-        return True
-
-    def _on_rollout_start(self) -> None:
-        config, made = self.run.config, self.model.num_timesteps
-        # Exploring all along would keep an agent from settling on what it found.
-        self.run.model.ent_coef = config.entropy * max(0.1, 1.0 - made / config.choices)
-        if made - self._evaluated >= config.evaluate_every:
-            self._evaluated = made
-            self._shown = f"validation {self.run.evaluate()['mean gain']:+.3f}"
-            if not self.console.is_terminal:
-                self.console.print(f"{made} of {config.choices} choices: {self._shown}")
-        if made - self._saved >= config.checkpoint_every:
-            self._saved = made
-            self.run.save()
-
-    def _on_rollout_end(self) -> None:
-        if self.gains:
-            mean = float(np.mean(self.gains))
-            self.logger.record("rollout/gain", mean)
-            text = f"gain {mean:+.3f}  {self._shown}"
-            self.progress.update(self.bar, description=text)
-            self.gains.clear()
-        self.logger.dump(self.model.num_timesteps)
-        self.progress.update(self.bar, completed=self.model.num_timesteps)
-
-    def _on_training_end(self) -> None:
-        self.progress.stop()
-
-
-def _vectorised(config: TrainConfig, seed: int) -> VecEnv:
-    """The environments; one worker is this process, so that closing it puts a live host back."""
-    if config.workers > 1:
-        return Workers(config, seed)
-    envs = DummyVecEnv([lambda: make_env(config)] * config.envs)
-    envs.seed(seed)
-    return envs
 
 
 def _hosts(config: TrainConfig) -> list[Host]:

@@ -7,9 +7,13 @@ import numpy as np
 from agents.policy import History, measured
 from envs.decision import Decision
 from envs.host import Settings
+from envs.menu import Menu
 
 ATTEMPTS = 16
 """How often a draw that repeats a measured setting is drawn again before giving up."""
+
+STEPS = (0.1, 0.2, 0.4)
+"""The chances of a part to change in a step of the climb: mostly small steps, some large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +26,32 @@ class RandomSearch:
     def propose(self, history: History) -> Settings | None:
         """A random legal setting that has not been measured; None where chance finds none."""
         rng = np.random.default_rng((self.seed, len(history.trials)))
-        for _ in range(ATTEMPTS):
-            decision = Decision.start(history.spec, history.baseline, history.baseline)
-            while decision.choice:
-                decision = decision.take(int(rng.integers(len(decision.choice.values))))
-            if not measured(history, decision.settings):
-                return decision.settings
-        return None
+        return _new(history, history.baseline, 1.0, rng)
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """Hill climbing: a few random parts of the best setting so far changed at random."""
+
+    seed: int = 0
+    name: str = "climb"
+
+    def propose(self, history: History) -> Settings | None:
+        """A neighbour of the best setting that is new; None where chance finds none."""
+        rng = np.random.default_rng((self.seed, len(history.trials)))
+        return _new(history, history.start, float(rng.choice(STEPS)), rng)
+
+
+def _new(
+    history: History, start: Settings, chance: float, rng: np.random.Generator
+) -> Settings | None:
+    """A setting not yet measured: ``start`` with each part drawn anew with that chance."""
+    menu = Menu(history.spec, history.baseline)
+    for _ in range(ATTEMPTS):
+        decision = Decision.over(menu, start)
+        while decision.choice:
+            anew = chance == 1.0 or rng.random() < chance
+            decision = decision.take(int(rng.integers(len(decision.choice.values))) if anew else 0)
+        if not measured(history, decision.settings):
+            return decision.settings
+    return None

@@ -1,7 +1,7 @@
-"""Hosts simulated in several processes, each stepping many, as one vectorised environment."""
+"""Groups of a training run, here or in several processes, as one vectorised environment."""
 
 import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,45 +10,49 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from agents.config import TrainConfig
-from agents.worker import make_env, serve
+from agents.worker import Groups, Steps, serve
 from envs.errors import TunerError
+from envs.host_env import action_space, observation_space
 
 
 class Workers(VecEnv):
-    """``config.envs`` environments in ``config.workers`` processes.
+    """``config.envs`` members of groups, stepped by ``config.workers`` processes.
 
-    SB3's own vectorised environment has a process for each environment and asks each for its
-    masks in a second round trip; here they are read from the observations.
+    One worker is this process, so that closing it puts a live host back.
     """
 
     def __init__(self, config: TrainConfig, seed: int) -> None:
-        example = make_env(config)
-        super().__init__(config.envs, example.observation_space, example.action_space)
-        seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(config.envs)]
+        super().__init__(config.envs, observation_space(), action_space())
+        groups = config.envs // config.members
+        seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(groups)]
         context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        self._pipes = []
+        self._links: list[Any] = []
         self._processes = []
         self._each = config.envs // config.workers
-        for first in range(0, config.envs, self._each):
+        for own in np.array_split(seeds, config.workers):
+            if config.workers == 1:
+                self._links.append(Groups(config, own.tolist()))
+                break
             ours, theirs = context.Pipe()
-            own = seeds[first : first + self._each]
-            process = context.Process(target=serve, args=(theirs, config, own), daemon=True)
+            process = context.Process(
+                target=serve, args=(theirs, config, own.tolist()), daemon=True
+            )
             process.start()
             theirs.close()
-            self._pipes.append(ours)
+            self._links.append(ours)
             self._processes.append(process)
         self._masks: NDArray[np.bool_] = np.ones((config.envs, 1), bool)
 
     def reset(self) -> VecEnvObs:
         """Start all episodes anew."""
-        for pipe in self._pipes:
-            pipe.send([])
+        for link in self._links:
+            link.send([])
         return self._gather()[0]
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Hand an action to each environment."""
-        for first, pipe in enumerate(self._pipes):
-            pipe.send(actions[first * self._each : (first + 1) * self._each].tolist())
+        for first, link in enumerate(self._links):
+            link.send(actions[first * self._each : (first + 1) * self._each].tolist())
 
     def step_wait(self) -> VecEnvStepReturn:
         """What became of the actions."""
@@ -56,9 +60,9 @@ class Workers(VecEnv):
 
     def close(self) -> None:
         """End the processes."""
-        for pipe in self._pipes:
+        for link in self._links:
             try:
-                pipe.send(None)
+                link.send(None)
             except OSError:
                 continue  # it has ended already
         for process in self._processes:
@@ -98,15 +102,17 @@ class Workers(VecEnv):
 
     def _gather(self) -> VecEnvStepReturn:
         try:
-            answers = [pipe.recv() for pipe in self._pipes]
+            answers: list[Steps | str] = [link.recv() for link in self._links]
         except EOFError as error:
             raise TunerError("a process that simulates hosts died: its error is above") from error
+        steps = []
         for answer in answers:
             if isinstance(answer, str):
                 raise TunerError(answer)
-        keys = answers[0][0]
-        observation = {key: np.concatenate([a[0][key] for a in answers]) for key in keys}
-        self._masks = observation["mask"] > 0
-        rewards, ends = (np.concatenate([a[i] for a in answers]) for i in (1, 2))
-        infos: Sequence[dict[str, Any]] = [info for answer in answers for info in answer[3]]
-        return observation, rewards, ends, list(infos)
+            steps.append(answer)
+        keys = steps[0].observations
+        observations = {key: np.concatenate([s.observations[key] for s in steps]) for key in keys}
+        self._masks = observations["mask"] > 0
+        rewards = np.concatenate([s.rewards for s in steps])
+        ends = np.concatenate([s.ends for s in steps])
+        return observations, rewards, ends, [info for s in steps for info in s.infos]

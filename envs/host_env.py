@@ -79,14 +79,8 @@ class HostEnv(gymnasium.Env[dict[str, Any], np.int64]):
         self.seconds = seconds
         self.settle = settle
         self.guards = guards or Guards()
-        self.action_space = spaces.Discrete(MAX_VALUES)
-        self.observation_space = spaces.Dict(
-            {
-                "state": spaces.Box(-BOUND, BOUND, (STATE,), np.float32),
-                "candidates": spaces.Box(-BOUND, BOUND, (MAX_VALUES, CANDIDATE), np.float32),
-                "mask": spaces.Box(0.0, 1.0, (MAX_VALUES,), np.float32),
-            }
-        )
+        self.action_space = action_space()
+        self.observation_space = observation_space()
         self._maker = host if callable(host) else None
         self._host: Host | None = None
         self._decision: Decision
@@ -96,13 +90,16 @@ class HostEnv(gymnasium.Env[dict[str, Any], np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start from the host as found, and measure that."""
+        """Start from the host as found, and measure that.
+
+        ``options={"history": history}`` starts from what has been measured on this host before.
+        """
         super().reset(seed=seed, options=options)
         if self._maker is not None:
             self.close()
             self._adopt(self._maker(self.np_random))
         self._restore()
-        self.history = History(
+        self.history = (options or {}).get("history") or History(
             spec=self._encoder.spec,
             baseline=self._encoder.baseline,
             baseline_sample=self._measure(),
@@ -198,6 +195,22 @@ class HostEnv(gymnasium.Env[dict[str, Any], np.int64]):
         if self._changed:
             self.host.restore(self._found)
             self._changed = False
+
+
+def action_space() -> spaces.Discrete:
+    """An action is the index of the value that is chosen."""
+    return spaces.Discrete(MAX_VALUES)
+
+
+def observation_space() -> spaces.Dict:
+    """The arrays of an observation, as ``envs.layout`` says."""
+    return spaces.Dict(
+        {
+            "state": spaces.Box(-BOUND, BOUND, (STATE,), np.float32),
+            "candidates": spaces.Box(-BOUND, BOUND, (MAX_VALUES, CANDIDATE), np.float32),
+            "mask": spaces.Box(0.0, 1.0, (MAX_VALUES,), np.float32),
+        }
+    )
 
 
 def sim_host_env(scenario: str | None = None, **arguments: Any) -> HostEnv:  # noqa: ANN401

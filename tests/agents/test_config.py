@@ -12,20 +12,26 @@ from envs.errors import InputError
 def test_a_file_overrides_the_defaults_and_options_override_the_file(tmp_path: Path) -> None:
     path = tmp_path / "train.toml"
     path.write_text("choices = 1000\nenvs = 4\n")
-    loaded = config.load(path, {"envs": 8, "scenario": None})
-    assert loaded == TrainConfig(choices=1000, envs=8)
+    loaded = config.load(path, {"envs": 32, "scenario": None})
+    assert loaded == TrainConfig(choices=1000, envs=32)
 
 
 def test_what_is_rendered_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    settings = TrainConfig(scenario="lab", learning_rate=1e-5)
+    settings = TrainConfig(scenario="lab", shown=0, learning_rate=1e-5)
     path.write_text(config.render(settings))
     assert config.load(path) == settings
 
 
-def test_a_host_of_ones_own_is_tuned_by_one_environment() -> None:
+def test_a_host_of_ones_own_is_tuned_by_one_group() -> None:
     loaded = config.load(None, {"host": "lab:"})
-    assert (loaded.envs, loaded.workers) == (1, 1)
+    assert (loaded.envs, loaded.workers) == (loaded.members, 1)
+
+
+@pytest.mark.parametrize("own", [{"host": "lab:"}, {"scenario": "lab"}])
+def test_who_trains_for_a_host_of_ones_own_is_shown_no_others(own: dict[str, str]) -> None:
+    assert config.load(None, own).shown == 0
+    assert config.load(None, {**own, "shown": 5}).shown == 5
 
 
 @pytest.mark.parametrize(
@@ -35,9 +41,10 @@ def test_a_host_of_ones_own_is_tuned_by_one_environment() -> None:
         ("choices = 'many'", "choices"),
         ("choices = 0", "choices: must be above 0"),
         ("gamma = 1.5", "gamma"),
-        ("envs = 3\nworkers = 2", "multiple of workers"),
+        ("envs = 24\nworkers = 2", "multiple of members times workers"),
+        ("members = 1", "members: must be at least 2"),
         ("scenario = 'lab'\nhost = 'lab:'", "not both"),
-        ("host = 'lab:'\nenvs = 2", "one environment"),
+        ("host = 'lab:'\nenvs = 8", "one group"),
         ("choices =", "not TOML"),
     ],
 )

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from agents import artifact, checkpoint, registry
 from agents.config import TrainConfig
+from agents.evaluation import SHARE
 from agents.run import Run, Watch
 from agents.train import Stopped, main, train
 from agents.workers import Workers
@@ -20,7 +21,11 @@ from envs.errors import InputError, TunerError
 TINY = TrainConfig(
     scenario="lab",
     choices=64,
+    shown=2,
+    search=4,
+    passes=1,
     envs=2,
+    members=2,
     workers=1,
     decisions=1,
     seconds=0.01,
@@ -49,7 +54,7 @@ def test_a_run_ends_with_an_agent_that_can_be_used(trained: Path) -> None:
     assert set(agent.about.scores) == {
         "mean gain",
         "median gain",
-        "interquartile mean gain",
+        SHARE,
         "share improved",
     }
     assert registry.get(str(trained / "agent")).name == str(trained / "agent")
@@ -140,7 +145,7 @@ def test_a_damaged_checkpoint_is_named(trained: Path, tmp_path: Path, name: str)
 
 
 def test_workers_step_as_many_hosts_as_asked_and_tell_their_masks() -> None:
-    envs = Workers(TrainConfig(scenario="lab", envs=4, workers=2, seconds=0.01), seed=0)
+    envs = Workers(TrainConfig(scenario="lab", envs=4, members=2, workers=2, seconds=0.01), seed=0)
     try:
         observation = envs.reset()
         assert observation["mask"].shape[0] == 4
@@ -155,8 +160,9 @@ def test_workers_step_as_many_hosts_as_asked_and_tell_their_masks() -> None:
 
 
 def test_a_worker_that_dies_stops_the_run_in_one_line() -> None:
-    envs = Workers(TrainConfig(envs=1, workers=1, seconds=0.01), seed=0)
-    envs._pipes[0].send([0])  # a step before the first reset
+    envs = Workers(TrainConfig(envs=4, members=2, workers=2, seconds=0.01), seed=0)
+    for process in envs._processes:
+        process.kill()
     with pytest.raises(TunerError, match="died"):
         envs.step_wait()
     envs.close()

@@ -1,45 +1,89 @@
-"""What an episode earns in training: by how much the best gain rises, less a little care."""
+"""What a decision earns in training: how much better it is than others' for the same host."""
 
+import numpy as np
 import pytest
 from fake_host import FakeHost
 
-from agents.worker import Improvement
-from envs.host_env import HostEnv
+from agents import worker
+from agents.config import TrainConfig
+from agents.worker import Group, Groups
+
+CONFIG = TrainConfig(
+    scenario="lab", envs=2, members=2, workers=1, decisions=2, care=0.1, reward_floor=-1.0
+)
+KEEP, LEAN, DIRECT = {"bridge": 0}, {"bridge": 1}, {"bridge": 2}
+SHORT = {"tx_queue": 1}  # a queue of 8, which is worse
 
 
-def decide(env: Improvement, bridge: int, queue: int = 0) -> float:
-    """One decision that chooses a bridge mode and a queue length; what it earns."""
-    earned, info = 0.0, {}
-    while "gain" not in info:
-        kind = env.unwrapped._decision.choice.kind
-        action = {"bridge": bridge, "tx_queue": queue}.get(kind, 0)
-        _, reward, _, _, info = env.step(action)
-        earned += reward
-    return earned
+class Members:
+    """A group on a fake host, whose members each choose what they are told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, config: TrainConfig = CONFIG) -> None:
+        monkeypatch.setattr(worker, "SimHost", lambda *_, **__: FakeHost())
+        self.group = Group(config, seed=0)
+        self.group.begin()
+
+    def decide(self, *wanted: dict[str, int]) -> tuple[list[float], list[dict[str, float]]]:
+        """One decision of each member; what each earned and was told."""
+        while True:
+            choices = [member._decision.choice for member in self.group._members]
+            kinds = [choice.kind if choice else "" for choice in choices]
+            actions = [want.get(kind, 0) for want, kind in zip(wanted, kinds, strict=True)]
+            steps = self.group.step(actions)
+            if all(end for _, _, end, _ in steps):
+                return [reward for _, reward, _, _ in steps], [info for *_, info in steps]
 
 
-def test_the_sum_over_an_episode_is_the_gain_that_is_kept() -> None:
-    env = Improvement(HostEnv(FakeHost(), decisions=3), care=0.1, floor=-1.0)
-    env.reset()
-    lean, direct, again = decide(env, bridge=1), decide(env, bridge=2), decide(env, bridge=0)
-    best = env.unwrapped.history.best
-    assert best is not None
-    assert lean > 0.0
-    assert direct > 0.0
-    assert again == 0.0
-    assert lean + direct == pytest.approx(best.verdict.gain)
+def test_the_better_decision_of_a_group_earns_what_the_worse_one_loses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rewards, _ = Members(monkeypatch).decide(LEAN, DIRECT)
+    assert rewards[1] > 0.0 > rewards[0]
+    assert sum(rewards) == pytest.approx(0.0)
 
 
-def test_a_bad_try_costs_care_times_its_reward_and_no_more_than_the_floor() -> None:
-    env = Improvement(HostEnv(FakeHost(), decisions=1), care=0.1, floor=-0.001)
-    env.reset()
-    assert decide(env, bridge=0, queue=1) == pytest.approx(-0.1 * 0.001)  # a queue of 8 is worse
+def test_equal_decisions_earn_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Members(monkeypatch).decide(DIRECT, DIRECT)[0] == [0.0, 0.0]
 
 
-def test_a_new_episode_starts_from_no_gain() -> None:
-    env = Improvement(HostEnv(FakeHost(), decisions=1), care=0.1, floor=-1.0)
-    earned = []
-    for _ in range(2):
-        env.reset()
-        earned.append(decide(env, bridge=2))
-    assert earned[0] == earned[1] > 0.0
+def test_a_bad_try_costs_a_little_more_than_no_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    rewards, _ = Members(monkeypatch).decide(KEEP, SHORT)
+    assert 0.5 > rewards[0] > 0.0 > rewards[1]
+
+
+def test_all_members_go_on_from_the_history_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = Members(monkeypatch)
+    members.decide(LEAN, DIRECT)
+    first, second = (member.history for member in members.group._members)
+    assert first == second
+    assert len(first.trials) == 1
+
+
+def test_the_gain_is_told_once_when_the_host_has_had_its_decisions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    members = Members(monkeypatch)
+    assert members.decide(DIRECT, DIRECT)[1] == [{}, {}]
+    told = [info["gain"] for info in members.decide(DIRECT, DIRECT)[1] if info]
+    assert len(told) == 1
+    assert told[0] > 0.0
+
+
+def test_who_is_done_first_waits_with_a_choice_of_one_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    group = Members(monkeypatch).group
+    group._waiting[0] = 0.0
+    observation, reward, end, _ = group.step([3, 0])[0]
+    assert observation["mask"].sum() == 1.0
+    assert (reward, end) == (0.0, False)
+
+
+def test_groups_answer_with_a_row_for_each_member() -> None:
+    groups = Groups(TrainConfig(scenario="lab", envs=4, members=2, seconds=0.01), [1, 2])
+    groups.send([])
+    steps = groups.recv()
+    assert [len(rows) for rows in steps.observations.values()] == [4, 4, 4]
+    groups.send([0, 0, 0, 0])
+    assert np.shape(groups.recv().rewards) == (4,)
+    groups.send(None)
