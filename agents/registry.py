@@ -6,7 +6,7 @@ from agents import artifact
 from agents.heuristics import HEURISTICS
 from agents.learned import AgentPolicy
 from agents.policy import Policy
-from agents.search import RandomSearch
+from agents.search import Climb, RandomSearch
 from envs.errors import InputError
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -15,7 +15,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 def names() -> tuple[str, ...]:
     """The names that ``get`` knows, besides folders of trained agents."""
-    return (*(heuristic.name for heuristic in HEURISTICS), "random", "agent")
+    return (*(heuristic.name for heuristic in HEURISTICS), "random", "climb", "agent")
 
 
 def get(name: str, seed: int = 0) -> Policy:
@@ -29,6 +29,8 @@ def get(name: str, seed: int = 0) -> Policy:
             return heuristic
     if name == "random":
         return RandomSearch(seed=seed)
+    if name == "climb":
+        return Climb(seed=seed)
     folder = SHIPPED if name == "agent" else Path(name)
     if name != "agent" and not folder.exists():
         known = ", ".join(names())
