@@ -37,11 +37,11 @@ $(VENV)/pip.ready: requirements.lock
 	touch $@
 
 $(VENV)/demo.ready: $(VENV)/pip.ready pyproject.toml
-	$(PIP) install --constraint requirements.lock --no-build-isolation --editable '.[lab,plot]'
+	$(PIP) install --constraint requirements.lock --no-build-isolation --editable '.[lab,ssh,plot]'
 	touch $@
 
 $(VENV)/test.ready: $(VENV)/pip.ready pyproject.toml
-	$(PIP) install --constraint requirements.lock --no-build-isolation --editable '.[lab,plot,train,dev]'
+	$(PIP) install --constraint requirements.lock --no-build-isolation --editable '.[lab,ssh,plot,train,dev]'
 	touch $@ $(VENV)/demo.ready
 
 programs:
