@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 
 from envs.errors import HostError
 from envs.host import Record
-from envs.hosts import cgroup
+from envs.hosts import cgroup, framing
 from envs.hosts.kvm.lab.image import Image
 from envs.hosts.kvm.lab.init import BRIDGE
 from envs.hosts.transport import LocalTransport, Result, printed
@@ -177,3 +177,11 @@ class MachineTransport(LocalTransport):
         """Run one command there. See ``Transport.run``."""
         done = super().run(self._machine.enter(argv), stdin=stdin, timeout=timeout)
         return Result(argv=tuple(argv), rc=done.rc, out=done.out, err=done.err)
+
+    def run_all(
+        self, commands: Sequence[Sequence[str]], *, timeout: float = 10.0
+    ) -> tuple[Result, ...]:
+        """Run commands there, entering it once for all. See ``Transport.run_all``."""
+        words, mark = [tuple(argv) for argv in commands], framing.new_mark()
+        done = self.run(("sh",), stdin=framing.script(words, mark), timeout=timeout)
+        return framing.results(words, mark, done.out.encode(), done.err.encode())
