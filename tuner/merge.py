@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from envs.errors import HostError
 from envs.host import Record
 
 Tree = Any
@@ -24,12 +25,15 @@ class Merged(Record, frozen=True):
 
 
 def merge(found: bytes, ours: Sequence[bytes], now: bytes) -> Merged:
-    """The snapshot ``found``, with those parts of ``now`` that are not in any of ``ours``."""
+    """The snapshot ``found``, with those parts of ``now`` that are not in any of ``ours``.
+
+    Raises HostError for what is no snapshot.
+    """
     if now == found:
         return Merged(snapshot=found)
     kept: list[str] = []
-    trees = [msgspec.json.decode(snapshot) for snapshot in ours]
-    tree = _merge(msgspec.json.decode(found), trees, msgspec.json.decode(now), "", kept)
+    trees = [_tree(snapshot) for snapshot in ours]
+    tree = _merge(_tree(found), trees, _tree(now), "", kept)
     if not kept:
         return Merged(snapshot=found)
     return Merged(snapshot=msgspec.json.encode(tree), kept=tuple(kept))
@@ -37,12 +41,35 @@ def merge(found: bytes, ours: Sequence[bytes], now: bytes) -> Merged:
 
 def same(one: bytes, other: bytes) -> bool:
     """Whether two snapshots say the same, in whatever order."""
-    return one == other or msgspec.json.decode(one) == msgspec.json.decode(other)
+    return one == other or _tree(one) == _tree(other)
 
 
 def changed(expected: bytes, now: bytes) -> tuple[str, ...]:
     """The parts that are not as expected, in words for people."""
     return merge(expected, (), now).kept
+
+
+def _tree(snapshot: bytes) -> Tree:
+    try:
+        return msgspec.json.decode(snapshot)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise HostError(f"a snapshot in the journal is damaged: {error}") from error
+
+
+def missed(expected: bytes, now: bytes) -> tuple[str, ...]:
+    """The parts that are there but not as expected, in words for people.
+
+    A guest that is gone cannot be put back, and one that is new has no state to be put back to.
+    """
+    tree, there = msgspec.json.decode(expected), msgspec.json.decode(now)
+    return changed(*(msgspec.json.encode(part) for part in (_in(there, tree), _in(tree, there))))
+
+
+def _in(other: Tree, tree: Tree) -> Tree:
+    """A tree without the parts that another does not have."""
+    if not (isinstance(tree, Mapping) and isinstance(other, Mapping)):
+        return tree
+    return {key: _in(other[key], value) for key, value in tree.items() if key in other}
 
 
 def _merge(found: Tree, ours: Sequence[Tree], now: Tree, path: str, kept: list[str]) -> Tree:

@@ -33,7 +33,7 @@ from tuner.journal import (
     RollingBack,
 )
 from tuner.journal import Held as HeldForAPerson
-from tuner.merge import changed, merge, same
+from tuner.merge import changed, merge, missed, same
 from tuner.settings import differences
 from tuner.state import FOR_A_PERSON, Held, LiveHost
 from tuner.watchdog import Reverted
@@ -289,7 +289,7 @@ def put_back(held: Held, pending: Pending) -> tuple[str, ...]:
     wanted = merge(found, ours if pending.sure else [*ours, now], now)
     if not same(wanted.snapshot, now):
         host.restore(wanted.snapshot)
-        left = changed(wanted.snapshot, host.snapshot())
+        left = missed(wanted.snapshot, host.snapshot())
         if left:
             raise NotApplied(f"the host could not be put back: {', '.join(left)}")
     return wanted.kept

@@ -1,10 +1,12 @@
 """Three snapshots merged: what is ours goes back as found, what is somebody else's stays."""
 
 import msgspec
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuner.merge import changed, merge, same
+from envs.errors import HostError
+from tuner.merge import changed, merge, missed, same
 
 keys = st.sampled_from("abc")
 leaves = st.one_of(st.integers(0, 3), st.none(), st.lists(st.integers(0, 2), max_size=2))
@@ -15,6 +17,7 @@ def text(tree: object) -> bytes:
     return msgspec.json.encode(tree)
 
 
+@settings(deadline=None)
 @given(trees, trees)
 def test_what_we_have_set_goes_back_as_found(found: object, ours: object) -> None:
     merged = merge(text(found), [text(ours)], text(ours))
@@ -22,11 +25,13 @@ def test_what_we_have_set_goes_back_as_found(found: object, ours: object) -> Non
     assert merged.kept == ()
 
 
+@settings(deadline=None)
 @given(trees, trees)
 def test_a_host_as_found_stays_so(found: object, ours: object) -> None:
     assert merge(text(found), [text(ours)], text(found)).snapshot == text(found)
 
 
+@settings(deadline=None)
 @given(trees, trees)
 def test_without_anything_of_ours_all_stays(found: object, now: object) -> None:
     merged = merge(text(found), [], text(now))
@@ -34,6 +39,7 @@ def test_without_anything_of_ours_all_stays(found: object, now: object) -> None:
     assert bool(merged.kept) == (found != now)
 
 
+@settings(deadline=None)
 @given(trees, trees, trees)
 def test_when_all_may_be_ours_all_goes_back(found: object, ours: object, now: object) -> None:
     merged = merge(text(found), [text(ours), text(now)], text(now))
@@ -59,3 +65,15 @@ def test_what_has_gone_or_come_without_us_is_left_gone_or_there() -> None:
 
 def test_changed_names_the_parts_that_differ() -> None:
     assert changed(text({"a": {"b": 1}, "c": 2}), text({"a": {"b": 3}, "c": 2})) == ("a b",)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_no_snapshot_is_one_clear_line(damaged: bytes) -> None:
+    with pytest.raises(HostError, match="snapshot in the journal is damaged"):
+        merge(damaged, [], b"{}")
+
+
+def test_a_guest_that_is_gone_or_new_is_nothing_that_was_missed() -> None:
+    expected = text({"pins": {"g1": "0", "g2": "1"}, "mode": "stock"})
+    assert missed(expected, text({"pins": {"g1": "0", "g3": "2"}, "mode": "stock"})) == ()
+    assert missed(expected, text({"pins": {"g1": "1"}, "mode": "stock"})) == ("pins g1",)
