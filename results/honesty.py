@@ -66,11 +66,16 @@ def main() -> None:
     if sys.argv[1:] == ["record"]:
         FILE.write_bytes(gzip.compress(msgspec.json.encode(record())))
         return
-    recording = msgspec.json.decode(gzip.decompress(FILE.read_bytes()), type=Recording)
+    recording = recorded()
     print(f"{len(recording.samples)} samples of {recording.seconds} s of a lab as found\n")
     for pairs in (12, 40):
         for gain in (0.0, 0.05, 0.1, 0.2, 0.4):
             _report(gain, pairs, trials(recording, gain, pairs))
+
+
+def recorded() -> Recording:
+    """What was recorded."""
+    return msgspec.json.decode(gzip.decompress(FILE.read_bytes()), type=Recording)
 
 
 def record() -> Recording:
@@ -86,14 +91,14 @@ def record() -> Recording:
         manage.down(NAME)
 
 
-def trials(recording: Recording, gain: float, pairs: int) -> list[Judgement]:
+def trials(recording: Recording, gain: float, pairs: int, count: int = TRIALS) -> list[Judgement]:
     """Many trials of a setting with a known gain, begun at places spread over the recording."""
     budget = Budget(tries=1, pairs=pairs, seconds=recording.seconds, settle=0.0)
     guards = Guards(tolerance=LIVE_TOLERANCE)
     tried = replace(recording.found, bridge="lean")  # anything but as found: it is only a label
     found = []
-    for number in range(TRIALS):
-        replay = Replay(recording, number * len(recording.samples) // TRIALS, gain)
+    for number in range(count):
+        replay = Replay(recording, number * len(recording.samples) // count, gain)
         found.append(measure_pairs(replay, tried, budget, guards, lambda _what: None, "")[0])  # type: ignore[arg-type]
     return found
 

@@ -1,10 +1,11 @@
 """``tuner watch`` on a lab whose load goes through five phases.
 
-    sudo .venv/bin/python results/phases.py | tee results/phases.txt
+    sudo .venv/bin/python results/phases.py [SECONDS] | tee results/phases.txt
 
-Each phase lasts until the watcher has had its say and then some looks more. The last line is the
-longest that a guest which had a sender went without traffic, seen every 50 ms by the kernel's own
-counters, tuning, reverting and all.
+Each phase lasts until the watcher has had its say and then some looks more; with SECONDS the
+phases are gone through again for that long. After each the watcher's memory and descriptors are
+read. The last line is the longest that a guest which had a sender went without traffic, seen every
+50 ms by the kernel's own counters, tuning, reverting and all.
 """
 
 import json
@@ -13,6 +14,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from itertools import cycle
+from pathlib import Path
 
 from envs.hosts.lab import manage, record
 from envs.hosts.lab.config import LabConfig
@@ -27,27 +31,31 @@ PHASES = {
 }
 LOOKS, QUIET = 12, 3
 WATCH = (
-    *("--policy", "lee", "--tries", "1", "--pairs", "6", "--seconds", "0.5"),
+    *("--policy", "liao-queue", "--tries", "1", "--pairs", "8", "--seconds", "0.5"),
     *("--every", "0.5", "--at-most-every", "0"),
 )
 
 
 def main() -> None:
     """Bring up the lab, watch it through the phases, and take it down."""
-    manage.up(LabConfig(name=NAME))
+    manage.up(LabConfig(name=NAME, tx_queue=8))
     try:
         lab = record.read(record.directory(NAME))
         words = [sys.executable, "-m", "tuner.cli", "watch", "--host", f"lab:{NAME}", "--json"]
         counters = Counters(lab.supervisor.pid)
         watch = subprocess.Popen([*words, *WATCH], stdout=subprocess.PIPE, text=True)
         try:
-            for phase, senders in PHASES.items():
+            last = time.monotonic() + float(sys.argv[1] if len(sys.argv) > 1 else 0.0)
+            for number, (phase, senders) in enumerate(cycle(PHASES.items())):
+                if number >= len(PHASES) and time.monotonic() > last:
+                    break
                 print(f"== {phase}", flush=True)
                 for guest in ("g1", "g2"):
-                    number = signal.SIGCONT if guest in senders else signal.SIGSTOP
-                    os.kill(lab.processes[f"outside/{guest}/0"].pid, number)
+                    word = signal.SIGCONT if guest in senders else signal.SIGSTOP
+                    os.kill(lab.processes[f"outside/{guest}/0"].pid, word)
                 counters.sending(senders)
                 _follow(watch)
+                print(f"  {_size(watch.pid)}", flush=True)
         finally:
             watch.terminate()
             watch.wait()
@@ -68,6 +76,13 @@ def _follow(watch: "subprocess.Popen[str]") -> None:
         quiet = quiet + 1 if told["event"] == "looked" else 0
         if quiet == QUIET:
             return
+
+
+def _size(pid: int) -> str:
+    """Memory and descriptors of a process."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    memory = next(line.split()[1] for line in status if line.startswith("VmRSS"))
+    return f"{int(memory) // 1024} MiB, {len(list(Path(f'/proc/{pid}/fd').iterdir()))} descriptors"
 
 
 class Counters:

@@ -122,15 +122,11 @@ def look(transport: Transport, folder: Path) -> Look:
     check(done, folder)
     found = dict(line.split(" ", 1) for line in done.out.splitlines() if " " in line)
     token, holder = _holder(found.get("held", ""))
-    left = None
-    if token and "lease" in found:
-        last, seconds = (float(word) for word in found["lease"].split())
-        left = max(0.0, last + seconds - float(found["uptime"].split()[0]))
     return Look(
         token=token,
         holder=holder,
         armed="undo" in found or "undoing" in found,
-        seconds_left=left,
+        seconds_left=_left(found.get("lease", ""), found.get("uptime", "")) if token else None,
         reverted=int(found["undone"]) if "undone" in found else None,
     )
 
@@ -192,6 +188,15 @@ def _machine() -> str:
     except OSError:
         boot = "?"
     return f"{socket.gethostname()}/{boot}".replace(" ", "_")
+
+
+def _left(lease: str, uptime: str) -> float | None:
+    """Seconds until a lease ends, None for one that cannot be read."""
+    try:
+        last, seconds = (float(word) for word in lease.split())
+        return max(0.0, last + seconds - float(uptime.split(maxsplit=1)[0]))
+    except (ValueError, IndexError):
+        return None
 
 
 def _holder(text: str) -> tuple[str, str]:

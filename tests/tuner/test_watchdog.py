@@ -1,6 +1,6 @@
 """The watchdog of a host: it holds the lock, and undoes when the tuner falls silent.
 
-No test here measures time: they wait for states, and the watchdog's lease is a second.
+No test here measures time: they wait for states, and the watchdog's lease is a few seconds.
 """
 
 import os
@@ -93,7 +93,7 @@ def test_once_released_another_may_have_it_at_once(folder: Path, dog: Watchdog) 
 
 
 def test_silence_undoes_and_says_so(folder: Path, knob: Path) -> None:
-    with watchdog(folder, 1) as dog:
+    with watchdog(folder, 4) as dog:
         dog.arm(put_back(knob))
         wait(lambda: look(HERE, folder).reverted is not None)
         assert knob.read_text() == "found\n"
@@ -141,7 +141,7 @@ def test_a_host_that_another_tuner_took_meanwhile_is_left_to_it(folder: Path) ->
 
 
 def test_releasing_leaves_what_is_to_be_undone_to_the_watchdog(folder: Path, knob: Path) -> None:
-    with watchdog(folder, 1) as dog:
+    with watchdog(folder, 4) as dog:
         dog.arm(put_back(knob))
         dog.release()
         wait(lambda: knob.read_text() == "found\n")
@@ -158,7 +158,7 @@ def test_a_confirmation_disarms_and_is_in_the_journal(folder: Path, knob: Path) 
 
 def test_a_confirmation_that_comes_too_late_is_refused(folder: Path, knob: Path) -> None:
     journal = Journal(HERE, folder)
-    with watchdog(folder, 1) as dog:
+    with watchdog(folder, 4) as dog:
         dog.arm(put_back(knob))
         wait(lambda: look(HERE, folder).reverted is not None)
         with pytest.raises(Reverted):
@@ -182,3 +182,16 @@ def test_who_we_are_is_not_gone_and_an_ended_process_is() -> None:
     assert is_gone(me().replace(str(os.getpid()), str(ended.pid)))
     assert not is_gone(f"process {ended.pid} on another/machine since ever")
     assert not is_gone("a person")
+
+
+@pytest.mark.parametrize("rubbish", ["", "x\n", "1 2 3\n", "\0\n", "999999999999999999999 9\n"])
+def test_whatever_its_files_hold_a_look_finds_something_out(folder: Path, rubbish: str) -> None:
+    with watchdog(folder, 100):
+        for name in ("lock", "lease"):
+            (folder / name).write_text(rubbish)
+        look(HERE, folder)
+        number = subprocess.run(
+            ["pgrep", "-f", f"guard {folder}"], capture_output=True, text=True, check=False
+        ).stdout
+        for found in number.split():
+            os.kill(int(found), signal.SIGKILL)

@@ -54,7 +54,7 @@ seconds_option = click.option(
 )
 confirm_option = click.option(
     "--confirm-within",
-    type=click.IntRange(3, 3600),
+    type=click.IntRange(10, 3600),
     default=CONFIRM_WITHIN,
     show_default=True,
     metavar="SECONDS",
