@@ -44,7 +44,7 @@ The commands that look for it must not have that very word as an argument of the
 _START = r"""
 script=$1 bridge=$2
 shift 2
-setsid sh -c "$script" "viotune-watch:$bridge" "$@" </dev/null >/dev/null 2>&1 &
+WATCH=$script setsid sh -c 'eval "$WATCH"' "viotune-watch:$bridge" "$@" </dev/null >/dev/null 2>&1 &
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     if [ -n "$(pids "$bridge")" ]; then exit 0; fi
     sleep 0.1

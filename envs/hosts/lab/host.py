@@ -43,8 +43,9 @@ from envs.hosts.transport import (
 TX_QUEUE = (1, 4096)
 """The TX queue lengths a lab takes, in packets; with offloads a packet holds up to 64 KiB."""
 
-_PATIENCE = 15.0
-"""Seconds the relays may take to follow new orders: milliseconds, but for an overloaded machine."""
+_PATIENCE = 30.0
+"""Seconds a round trip, or the relays' following of new orders, may take on a machine that labs
+have overloaded; milliseconds else."""
 
 
 class LabHost:
@@ -118,7 +119,8 @@ class LabHost:
         """
         before, after = self._planned(target)
         try:
-            for result in self.transport.run_all(commands(changes(self._context, before, after))):
+            steps = commands(changes(self._context, before, after))
+            for result in self.transport.run_all(steps, timeout=_PATIENCE):
                 printed(result)
             self._verify(after)
         except HostError:
@@ -161,7 +163,8 @@ class LabHost:
     def _force(self, now: LabState, then: LabState) -> None:
         """Put back as much as can be: one failure must not keep the rest from it."""
         with contextlib.suppress(CommandFailed):
-            self.transport.run_all(commands(changes(self._context, now, then)))
+            steps = commands(changes(self._context, now, then))
+            self.transport.run_all(steps, timeout=_PATIENCE)
 
     def _planned(self, target: Settings) -> tuple[LabState, LabState]:
         """The state as it is and the one that a setting means. Raises IllegalSetting."""
@@ -249,7 +252,7 @@ class LabHost:
             *(context.duties_file, context.stock_bridge_file),
         ]
         asked = tuple(context.in_driver(words) for words in bridge.questions(BRIDGE))
-        read, *answers = self.transport.run_all((reading(files), *asked))
+        read, *answers = self.transport.run_all((reading(files), *asked), timeout=_PATIENCE)
         texts = files_read(read)
         record.tasks(self._lab, texts)
         found = bridge.found(BRIDGE, answers, bypass_filters=self._bypass_filters)

@@ -15,11 +15,11 @@ from envs.hosts import bridge
 from envs.hosts.bridge import BridgeFound, BridgeState, Plug
 from envs.hosts.change import Command
 from envs.hosts.lab import namespaces
-from envs.hosts.transport import LocalTransport, output, write_file
+from envs.hosts.transport import LocalTransport, printed, write_file
 
 ALL = 3
 """ETH_P_ALL"""
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 HEADERS = {
     b"\x08\x00": bytes.fromhex("45000050000040004011269b0a0000010a000002"),  # UDP, 80 bytes in all
@@ -35,7 +35,7 @@ def until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < deadline, true
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 class Wire:
@@ -55,15 +55,18 @@ class Wire:
             self.add(number)
 
     def close(self) -> None:
+        """Take everything away, and see that nothing is left that would hold the namespace."""
         for end in self._ends.values():
             end.close()
+        self._transport.run(self.prefixed(("ip", "link", "del", "dev", "br0")))
+        until(lambda: self.processes() == ())
         os.close(self._space)
 
     def prefixed(self, command: Sequence[str]) -> Command:
         return ("nsenter", f"--net=/proc/{os.getpid()}/fd/{self._space}", "--", *command)
 
     def run(self, *command: str) -> str:
-        return output(self._transport, self.prefixed(command))
+        return printed(self._transport.run(self.prefixed(command), timeout=PATIENCE))
 
     def add(self, number: int) -> None:
         """Plug in another guest."""
@@ -85,7 +88,7 @@ class Wire:
 
     def found(self, *, bypass_filters: bool = False) -> BridgeFound:
         asked = [self.prefixed(question) for question in bridge.questions("br0")]
-        answers = self._transport.run_all(asked)
+        answers = self._transport.run_all(asked, timeout=PATIENCE)
         return bridge.found("br0", answers, bypass_filters=bypass_filters)
 
     def enter(self, mode: BridgeMode, guests: int = 2, outside: int | None = 3) -> None:
