@@ -130,7 +130,8 @@ def test_a_vif_holds_as_many_packets_as_its_queue_is_long(host: KvmHost, machine
         lost = int(output(machine.transport, dropped)) - before
     finally:
         virsh(machine, "resume", HOSTILE)
-    assert lost == burst - length
+    others = lost - (burst - length)  # a neighbour's multicast takes a place now and then
+    assert 0 <= others < 10
 
 
 def test_the_bridge_redirects_in_direct_mode(host: KvmHost, machine: Machine) -> None:
