@@ -95,6 +95,7 @@ guard) # TOKEN SECONDS HOLDER
         beat "$2"
     fi
     printf '%s %s %s\n' "$1" "$$" "$3" >lock
+    mv -f undoing undo 2>/dev/null # of a guard that was killed while it undid
     limit=
     command -v timeout >/dev/null && limit="timeout 20"
     while read -r last seconds <lease && read -r now _ </proc/uptime; do
@@ -153,7 +154,13 @@ release) # TOKEN HOLDER: end the guard; if something is left to undo, let it hol
     fi
     ;;
 take) # TOKEN: end the guard of a tuner that is gone; whoever takes the lock next undoes
-    cd -- "$folder" && guarded "$1" && end
+    cd -- "$folder" || exit
+    tries=0
+    while [ -e undoing ] && [ "$tries" -lt 100 ]; do # let it end what it has begun
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+    guarded "$1" && end
     exit 0
     ;;
 look) # tell what is here

@@ -166,6 +166,26 @@ def test_a_confirmation_that_comes_too_late_is_refused(folder: Path, knob: Path)
     assert journal.events() == ()
 
 
+def test_what_a_watchdog_was_killed_in_the_middle_of_is_done_by_the_next(
+    folder: Path, knob: Path, tmp_path: Path
+) -> None:
+    hangs = (
+        "sh",
+        "-c",
+        f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done",
+    )
+    with watchdog(folder, 4) as dog:
+        dog.arm([hangs, *put_back(knob)])
+        wait(begun.exists)
+        os.kill(pid(folder), signal.SIGKILL)
+        go.touch()
+        wait(lambda: not look(HERE, folder).token)
+        dog.renew()
+        assert look(HERE, folder).armed
+        wait(lambda: look(HERE, folder).reverted is not None)
+    assert knob.read_text() == "found\n"
+
+
 def test_without_its_folder_it_ends(folder: Path, dog: Watchdog) -> None:
     number = pid(folder)
     for file in folder.iterdir():
