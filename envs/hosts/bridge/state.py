@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from envs.host import Record
 from envs.hosts.iproute import Redirect
 
@@ -70,6 +72,18 @@ class Others(Record, frozen=True):
 
 
 NO_OTHERS = Others()
+
+
+def carried(then: BridgeState, now: BridgeState) -> BridgeState:
+    """The bridge of then, of the ports that there are ``now``; a new port stays as it is."""
+    return msgspec.structs.replace(
+        then,
+        ports={port: then.ports.get(port, flags) for port, flags in now.ports.items()},
+        static=tuple(entry for entry in then.static if entry[1] in now.ports),
+        ingress=tuple(port for port in then.ingress if port in now.ports),
+        redirects=tuple(r for r in then.redirects if {r.port, r.to} <= now.ports.keys()),
+        watch=tuple(w for w in then.watch if "/" not in w or w.split("/")[0] in now.ports),
+    )
 
 
 def in_order(redirect: Redirect) -> tuple[str, str, str, str]:

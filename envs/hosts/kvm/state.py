@@ -149,7 +149,7 @@ def wanted(site: Site, state: KvmState, present: BridgeFound, target: Settings) 
             weight={name: target.weight[name] for name in state.now.weight},
             tx_queue=dict(target.tx_queue),
             irqs=_irqs(site, found, affinity),
-            bridge=_bridge(site, state, present, target.bridge),
+            bridge=_bridge(site, state, found, present, target.bridge),
         ),
         kept=Kept(found=found, side_cores=target.side_cores),
     )
@@ -167,7 +167,7 @@ def remembered(now: Values, then: Values) -> Values:
         weight=both(now.weight, then.weight),
         tx_queue=both(now.tx_queue, then.tx_queue),
         irqs=both(now.irqs, then.irqs),
-        bridge=then.bridge if now.bridge is not None else None,
+        bridge=now.bridge and then.bridge and bridge.carried(then.bridge, now.bridge),
     )
 
 
@@ -202,11 +202,11 @@ def _irqs(site: Site, found: Values, affinity: Mapping[str, Cores]) -> Mapping[s
 
 
 def _bridge(
-    site: Site, state: KvmState, present: BridgeFound, mode: BridgeMode
+    site: Site, state: KvmState, found: Values, present: BridgeFound, mode: BridgeMode
 ) -> BridgeState | None:
-    if state.found.bridge is None or mode == bridge_mode(site, state) != "stock":
+    if found.bridge is None or mode == bridge_mode(site, state) != "stock":
         return state.now.bridge
-    return bridge.in_mode(mode, state.found.bridge, site.plugs, present.others)
+    return bridge.in_mode(mode, found.bridge, site.plugs, present.others)
 
 
 def _same_guests(site: Site, texts: Mapping[str, str]) -> None:
