@@ -35,14 +35,14 @@ class TrainConfig(Record, frozen=True):
     """
 
     seed: int = 0
-    shown: int = 2_000
+    shown: int = 1_600
     search: int = 80
     passes: int = 16
-    choices: int = 800_000
+    choices: int = 600_000
     scenario: str | None = None
     host: str | None = None
     envs: int = 64
-    members: int = 8
+    members: int = 4
     workers: int = 2
     decisions: int = 3
     seconds: float = 0.1
@@ -53,7 +53,7 @@ class TrainConfig(Record, frozen=True):
     batch: int = 512
     epochs: int = 4
     learning_rate: float = 4e-4
-    entropy: float = 0.015
+    entropy: float = 0.008
     gamma: float = 1.0
     gae: float = 1.0
     clip: float = 0.2
