@@ -3,7 +3,7 @@
 Its modes differ in the work they do for a packet (``State.bridge``), nothing else.
 """
 
-from envs.sim import fifo, traffic
+from envs.sim import cache, fifo, traffic
 from envs.sim.compiled import compiled
 from envs.sim.state import ACK, SEGMENTS, State
 
@@ -49,14 +49,19 @@ def burst(s: State, me: int, c: int, f: int, kind: int, packets: int) -> int:
 
 
 @compiled
-def forward(s: State, q: int, packets: int) -> int:
+def forward(s: State, q: int, packets: int, copier: int) -> int:
     """Move packets from the head of queue ``q`` to where they go, or drop them.
+
+    If core ``copier`` copied them (-1: none did), they are in its caches now, and with the last of
+    them what is left of its segment.
 
     Gives the set of vifs that got some, with bit 62 for the uplink.
     """
     reached = 0
     while packets > 0:
         first = fifo.head(s, q, 0)
+        if copier >= 0:
+            cache.touch(s, first, copier)
         count = min(packets, first.packets)
         size = fifo.split(s, q, count)
         f, kind, vif = first.flow, first.kind, destination(s, first.flow, first.kind)
@@ -71,18 +76,8 @@ def forward(s: State, q: int, packets: int) -> int:
         taken = min(count, max(0, space))
         part = size if taken == count else size * taken // count
         if taken > 0:
-            fifo.push(
-                s,
-                target,
-                f,
-                kind,
-                taken,
-                part,
-                first.core,
-                first.born,
-                first.core_clock,
-                first.llc_clock,
-            )
+            core, clock, llc = first.core, first.core_clock, first.llc_clock
+            fifo.push(s, target, f, kind, taken, part, core, first.born, clock, llc)
         if taken < count:
             traffic.dropped(s, f, kind, size - part)
             if vif < 0:

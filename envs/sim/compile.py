@@ -8,7 +8,6 @@ import numpy as np
 from envs.host import BridgeMode, Core, HostSpec, Settings
 from envs.scenario.costs import Costs
 from envs.scenario.records import OUTSIDE, Scenario, ends
-from envs.sim.scheduler import FOREVER
 from envs.sim.state import (
     BACKEND,
     BLOCKED,
@@ -173,7 +172,6 @@ def _topology(s: np.void, scenario: Scenario, spec: HostSpec) -> None:
         s["core"][c]["siblings"] = _alike(spec, core, "sibling") & ~(1 << c)
     s["core"]["run"] = -1
     s["core"]["stopped"] = s["core"]["started"] = -1e9
-    s["until"] = FOREVER
     s["dma_core"] = IN_MEMORY
     if scenario.uplink.direct_cache:
         near = (c for c, core in enumerate(spec.cores) if core.llc == scenario.uplink.llc)

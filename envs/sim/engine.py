@@ -10,7 +10,6 @@ from typing import cast
 
 from envs.sim import backend, credit, guest, nic, scheduler, traffic
 from envs.sim.compiled import compiled, digest, kept, lowest
-from envs.sim.scheduler import FOREVER
 from envs.sim.state import (
     COLLECT,
     COMPUTE,
@@ -44,7 +43,7 @@ def _run(s: State, end: float) -> None:
         s.now = at
         s.events += 1
         if c >= 0:
-            _finish(s, c)
+            c = _finish(s, c)
         elif at == s.next_wire:
             nic.turn(s)
         elif at == s.next_pulse:
@@ -54,7 +53,7 @@ def _run(s: State, end: float) -> None:
             _tick(s)
         else:
             _account(s)
-        _dispatch(s)
+        _dispatch(s, c)
     s.now = end
     for k in range(s.cores):
         scheduler.charge(s, k)
@@ -64,7 +63,7 @@ def _run(s: State, end: float) -> None:
 def _next(s: State) -> tuple[int, float]:
     """The next event: its time, and its core if an activation ends there (else -1)."""
     c, at = -1, min(s.next_tick, s.next_account, s.next_pulse, s.next_wire)
-    left = s.running
+    left = s.working
     while left:
         k = lowest(left)
         left &= left - 1
@@ -74,12 +73,20 @@ def _next(s: State) -> tuple[int, float]:
 
 
 @compiled
-def _dispatch(s: State) -> None:
-    """Let every core choose that has a reason to; one choice may be another's reason."""
-    while s.dirty:
+def _dispatch(s: State, c: int) -> None:
+    """Let core ``c`` go on (-1: none is to), and every core choose that has a reason to.
+
+    One choice may be another's reason.
+    """
+    at = s.now
+    while True:
+        if c >= 0:
+            _begin(s, c, at)
+        if s.dirty == 0:
+            return
         c = lowest(s.dirty)
         s.dirty &= s.dirty - 1
-        _choose(s, c)
+        c, at = _choose(s, c)
 
 
 @compiled
@@ -90,13 +97,13 @@ def _account(s: State) -> None:
 
 
 @compiled
-def _choose(s: State, c: int) -> None:
-    """Decide who runs on core ``c`` now, and set it to work."""
+def _choose(s: State, c: int) -> tuple[int, float]:
+    """Decide who runs on core ``c`` now. Gives the core (else -1) and when it begins to work."""
     core = s.core[c]
     if core.run >= 0:
         waiting = scheduler.first(s, c, c)
         if core.polled or waiting < 0 or not scheduler.preempts(s, waiting, core.run):
-            return
+            return -1, 0.0
         loser = core.run
         scheduler.preempt(s, c)
         refuge = scheduler.find_idle(s, s.vcpu[loser].affinity, c)
@@ -107,41 +114,39 @@ def _choose(s: State, c: int) -> None:
         stolen = scheduler.steal(s, c, s.vcpu[i].priority if i >= 0 else 0)
         if stolen >= 0:
             i = stolen
-    if i >= 0:
-        at = scheduler.start(s, i, c)
-        v = s.vcpu[i]
-        if v.kind == COMPUTE:
-            s.until[c] = FOREVER
-        elif v.left > 0.0:
-            s.until[c] = at + v.left
-            v.left = 0.0
-        else:
-            _begin(s, i, c, at)
+    if i < 0:
+        return -1, 0.0
+    at = scheduler.start(s, i, c)
+    v = s.vcpu[i]
+    if v.kind == COMPUTE:
+        return -1, at
+    s.working |= 1 << c
+    if v.left > 0.0:
+        s.until[c] = at + v.left
+        v.left = 0.0
+        return -1, at
+    return c, at
 
 
 @compiled
-def _begin(s: State, i: int, c: int, at: float) -> None:
-    """Start the next activation of a running VCPU at ``at``, or block it for want of work."""
+def _begin(s: State, c: int, at: float) -> None:
+    """Start the next activation on core ``c`` at ``at``, or block its VCPU for want of work."""
+    i = s.core[c].run
     v = s.vcpu[i]
     for _ in range(v.duties):
         v.duty = v.first_duty + v.next_duty
         v.next_duty = v.next_duty + 1 if v.next_duty + 1 < v.duties else 0
         kind, item, vifs = s.duty[v.duty].kind, s.duty[v.duty].item, s.duty[v.duty].vifs
         if kind == NIC_RECEIVE:
-            n = backend.nic_work(s, i, c, item)
-            cost = backend.nic_cost(s, c, item, n) if n > 0 else 0.0
+            n, cost = backend.receive(s, i, c, item)
         elif kind == DELIVER:
-            n = backend.deliver_work(s, v, vifs)
-            cost = backend.deliver_cost(s, v, c) if n > 0 else 0.0
+            n, cost = backend.deliver(s, v, c, vifs)
         elif kind == COLLECT:
-            n = backend.collect_work(s, i, c, vifs)
-            cost = backend.collect_cost(s, v, c) if n > 0 else 0.0
+            n, cost = backend.collect(s, i, c, vifs)
         elif kind == GUEST_RECEIVE:
-            n = guest.receive_work(s, item)
-            cost = guest.receive_cost(s, c, item, n) if n > 0 else 0.0
+            n, cost = guest.receive(s, c, item)
         else:
-            n = guest.send_work(s, item)
-            cost = guest.send_cost(s, item, n) if n > 0 else 0.0
+            n, cost = guest.send(s, item)
         if n > 0:
             v.packets = n
             s.until[c] = at + v.debt + cost * scheduler.vary(s) / scheduler.speed(s, c)
@@ -155,29 +160,29 @@ def _begin(s: State, i: int, c: int, at: float) -> None:
 
 
 @compiled
-def _finish(s: State, c: int) -> None:
-    """The activation on core ``c`` is over: let it take effect, and go on."""
+def _finish(s: State, c: int) -> int:
+    """Let the activation on core ``c`` take effect. Gives the core if it is to go on, else -1."""
     i = s.core[c].run
     v = s.vcpu[i]
     n, kind, item = v.packets, s.duty[v.duty].kind, s.duty[v.duty].item
     if n > 0:
         if kind == NIC_RECEIVE:
-            backend.nic_done(s, i, item, n)
+            backend.received(s, i, item, n)
         elif kind == DELIVER:
-            backend.deliver_done(s, i, c)
+            backend.delivered(s, i, c)
         elif kind == COLLECT:
-            backend.collect_done(s, i, c)
+            backend.collected(s, i, c)
         elif kind == GUEST_RECEIVE:
-            guest.receive_done(s, i, c, item, n)
+            guest.received(s, i, c, item, n)
         else:
-            guest.send_done(s, i, c, item, n)
+            guest.sent(s, i, c, item, n)
     if s.core[c].queue:
         if s.core[c].polled:
             scheduler.preempt(s, c)
             scheduler.mark(s, c)
-            return
+            return -1
         scheduler.mark(s, c)
-    _begin(s, i, c, s.now)
+    return c
 
 
 @compiled

@@ -4,19 +4,25 @@ from envs.sim.compiled import compiled
 from envs.sim.state import ACK, DATA, SEGMENTS, Segment, State
 
 PAGE = 4096
+ACK_BYTES = 66
 MERGE = 64
 """Packets that a segment holds at most, so that a batch is a few segments."""
-BATCH_BYTES = 262144
+BATCH_BYTES = 262144.0
 """Bytes of one activation: more than 64 packets of the wire's size, or four of the largest."""
 
 
 @compiled
-def slots_of(kind: int, packets: int, size: int) -> int:
-    """Ring slots: one a packet, or one a page and two more for a packet above a page."""
+def slots_each(kind: int, packets: int, size: int) -> int:
+    """Ring slots of a packet: one, or for a packet above a page one a page and two more."""
     if kind == ACK or size <= PAGE * packets:
-        return packets
-    each = size // packets
-    return packets * ((each + PAGE - 1) // PAGE + 2)
+        return 1
+    return (size // packets + PAGE - 1) // PAGE + 2
+
+
+@compiled
+def slots_of(kind: int, packets: int, size: int) -> int:
+    """Ring slots of packets of ``size`` bytes in all."""
+    return packets * slots_each(kind, packets, size)
 
 
 @compiled
@@ -40,28 +46,24 @@ def head(s: State, q: int, k: int) -> Segment:
 
 
 @compiled
-def batch(s: State, q: int, most: int) -> int:
-    """Packets at the head to handle together: at most ``most``, and not too many bytes.
+def share(s: State, part: Segment, most: int, free: float) -> int:
+    """Packets of a segment to handle with a batch that takes ``most`` more, and ``free`` bytes.
 
     Large packets go a few at a time, so that the next stage of the path works on the first while
     this one works on the second, as it does on a host.
     """
-    queue = s.queue[q]
-    most = min(most, queue.packets)
-    if not s.offload:
-        return most
-    n, free = 0, BATCH_BYTES
-    for k in range(queue.segments):
-        part = head(s, q, k)
-        count = min(part.packets, most - n)
-        if part.kind == DATA:
-            each = part.size // part.packets
-            count = min(count, max(free // each, 0 if n > 0 else 1))
-            free -= count * each
-        n += count
-        if count < part.packets:
-            break
-    return n
+    count = min(part.packets, most)
+    if s.offload and part.kind == DATA:
+        count = min(count, int(free) // (part.size // part.packets))
+    return count
+
+
+@compiled
+def bytes_of(part: Segment, count: int) -> float:
+    """Bytes of the first ``count`` packets of a segment."""
+    if part.kind == ACK:
+        return float(count * ACK_BYTES)
+    return float(part.size) if count == part.packets else part.size * count / part.packets
 
 
 @compiled

@@ -10,37 +10,37 @@ BATCH = 64
 
 
 @compiled
-def receive_work(s: State, vif: int) -> int:
-    """Packets in the receive ring, at most a batch."""
-    return fifo.batch(s, s.vif[vif].rx_ring, BATCH)
+def receive(s: State, c: int, vif: int) -> tuple[int, float]:
+    """Take packets from the ring, at most a batch: driver, stack and application.
 
-
-@compiled
-def receive_cost(s: State, c: int, vif: int, packets: int) -> float:
-    """Driver, stack and application; the copy to the application reads what the backend wrote."""
-    q, k = s.vif[vif].rx_ring, 0
-    cost = s.guest_batch
-    while packets > 0:
+    The copy to the application reads what the backend wrote.
+    """
+    q = s.vif[vif].rx_ring
+    most = min(BATCH, s.queue[q].packets)
+    n, k, cost, free = 0, 0, s.guest_batch, fifo.BATCH_BYTES
+    while n < most:
         part = fifo.head(s, q, k)
-        count = min(packets, part.packets)
-        cost += count * s.front_packet
+        count = fifo.share(s, part, most - n, free)
         if part.kind == ACK:
             cost += 0.0 if s.runs_guest_stack else count * s.ack_packet
         else:
-            size = part.size * count / part.packets
+            size = fifo.bytes_of(part, count)
             cost += count * s.app_packet + size * s.app_byte
             cost += fifo.pages(count, size) * s.front_page
             if not s.runs_guest_stack:
                 cost += count * s.stack_packet
             cost += cache.read(s, c, size, part.core, part.core_clock, part.llc_clock)
             cache.fill(s, c, size)
-        packets -= count
+            free -= size
+        n += count
+        if count < part.packets:
+            break
         k += 1
-    return cost
+    return n, cost + n * s.front_packet
 
 
 @compiled
-def receive_done(s: State, me: int, c: int, vif: int, packets: int) -> None:
+def received(s: State, me: int, c: int, vif: int, packets: int) -> None:
     """Take the packets, acknowledge data, let acknowledgements open the senders' windows."""
     port = s.vif[vif]
     answered = False
@@ -62,27 +62,25 @@ def receive_done(s: State, me: int, c: int, vif: int, packets: int) -> None:
 
 
 @compiled
-def send_work(s: State, f: int) -> int:
-    """Packets that a flow may send and the ring has room for, at most a batch."""
-    size = traffic.packet_size(s, f)
-    most = traffic.sendable(s, f, size)
-    if most == 0:
-        return 0
-    most = min(most, BATCH, max(1, fifo.BATCH_BYTES // size))
-    return min(most, fifo.room(s, s.vif[s.flow[f].source].tx_ring, DATA, size))
+def send(s: State, f: int) -> tuple[int, float]:
+    """Make packets that a flow may send and the ring has room for, at most a batch.
+
+    Application, stack and driver; the data copied is the application's own and warm.
+    """
+    each = traffic.packet_size(s, f)
+    n = traffic.sendable(s, f, each)
+    if n == 0:
+        return 0, 0.0
+    n = min(n, BATCH, max(1, int(fifo.BATCH_BYTES) // each))
+    n = min(n, fifo.room(s, s.vif[s.flow[f].source].tx_ring, DATA, each))
+    size = float(n * each)
+    cost = s.guest_batch + n * (s.front_packet + s.stack_packet + s.app_packet)
+    cost += fifo.pages(n, size) * s.front_page + size * (s.app_byte + s.copy_own)
+    return n, cost
 
 
 @compiled
-def send_cost(s: State, f: int, packets: int) -> float:
-    """Application, stack and driver; the data copied is the application's own and warm."""
-    size = packets * traffic.packet_size(s, f)
-    each = s.front_packet + s.stack_packet + s.app_packet
-    cost = s.guest_batch + packets * each + fifo.pages(packets, float(size)) * s.front_page
-    return cost + size * (s.app_byte + s.copy_own)
-
-
-@compiled
-def send_done(s: State, me: int, c: int, f: int, packets: int) -> None:
+def sent(s: State, me: int, c: int, f: int, packets: int) -> None:
     """Put the packets into the transmit ring and tell the backend."""
     port = s.vif[s.flow[f].source]
     size = traffic.packet_size(s, f)

@@ -65,7 +65,7 @@ def _leave(s: State, since: float) -> None:
     s.out_clock = max(s.out_clock, since)
     while s.queue[q].segments > 0:
         first = fifo.head(s, q, 0)
-        size = first.packets * traffic.ACK_BYTES if first.kind == ACK else first.size
+        size = first.packets * fifo.ACK_BYTES if first.kind == ACK else first.size
         each = wire_time(s, 1, size // first.packets)
         count = first.packets
         if each > 0.0:
@@ -78,7 +78,7 @@ def _leave(s: State, since: float) -> None:
         fifo.drop_head(s, q, count, part)
         s.up_out_packets += count
         if kind == ACK:
-            s.up_out_bytes += traffic.ACK_BYTES * count
+            s.up_out_bytes += fifo.ACK_BYTES * count
             traffic.return_outside(s, f, count, part)
         else:
             s.up_out_bytes += part
@@ -134,7 +134,7 @@ def _returned(s: State) -> int:
             if s.flow[f].source < 0:
                 traffic.acknowledged(s, f, size)
             else:
-                s.in_clock += wire_time(s, packets, packets * traffic.ACK_BYTES)
+                s.in_clock += wire_time(s, packets, packets * fifo.ACK_BYTES)
                 woken |= _into_ring(s, f, ACK, packets, size, s.flow[f].source)
     return woken
 
@@ -143,7 +143,7 @@ def _returned(s: State) -> int:
 def _into_ring(s: State, f: int, kind: int, packets: int, size: int, vif: int) -> int:
     """Put packets into the NIC's receive ring; what finds no descriptor is dropped."""
     s.up_in_packets += packets
-    s.up_in_bytes += packets * traffic.ACK_BYTES if kind == ACK else size
+    s.up_in_bytes += packets * fifo.ACK_BYTES if kind == ACK else size
     q = s.vif[vif].nic_queue
     taken = min(packets, max(0, s.queue[q].limit - s.queue[q].packets))
     part = size if taken == packets else size * taken // packets

@@ -17,8 +17,6 @@ from envs.sim.state import (
     State,
 )
 
-FOREVER = 1e18
-
 
 @compiled
 def mark(s: State, c: int) -> None:
@@ -228,8 +226,8 @@ def stop(s: State, c: int) -> None:
     cache.leave(s, v, c)
     core.run = -1
     s.running &= ~(1 << c)
+    s.working &= ~(1 << c)
     core.stopped = s.now
-    s.until[c] = FOREVER
 
 
 @compiled

@@ -143,7 +143,8 @@ class Queue:
 class Vif:
     """A guest's interface: its queues, who serves it, and its counters (``in`` to the guest).
 
-    ``delivering`` and ``collecting`` are the packets in the backend's present activation.
+    ``delivering`` and ``collecting`` are the packets (or bytes) in the backend's present
+    activation.
     """
 
     queue: int
@@ -155,6 +156,7 @@ class Vif:
     collector: int
     delivering: int
     collecting: int
+    collecting_bytes: int
     in_bytes: int
     in_packets: int
     in_drops: int
@@ -207,8 +209,9 @@ class State:
     """A whole host. Constants first, then what changes, then the counters.
 
     Sets, a bit each: ``arrived`` and ``sent`` are the vifs whose queue towards the guest, and whose
-    transmit ring, hold packets. ``dirty``, ``running``, ``queued`` and ``polled`` are the cores
-    that have to choose anew, that run a VCPU, in whose queue one waits, and that poll.
+    transmit ring, hold packets. ``dirty``, ``running``, ``working``, ``queued`` and ``polled``
+    are the cores that have to choose anew, that run a VCPU, on which an activation ends (at
+    ``until``), in whose queue a VCPU waits, and that poll.
     """
 
     version: int
@@ -289,6 +292,7 @@ class State:
     sent: int
     dirty: int
     running: int
+    working: int
     queued: int
     polled: int
     # counters of the uplink and of the whole host

@@ -14,7 +14,6 @@ WINDOW_SHARE = 3
 """Offload makes no packet above this part of the window (``tcp_tso_win_divisor``)."""
 SMALLEST = 2
 """Offload makes no packet below so many of the wire's size (``tcp_min_tso_segs``)."""
-ACK_BYTES = 66
 PULSE = 250e3
 """Period (ns) of the timers: UDP's pace, lost acknowledgements, timeouts."""
 QUIET = 1e6
@@ -113,7 +112,7 @@ def acknowledge_from(s: State, f: int, vif: int, packets: int, size: int, core: 
     """The guest behind ``vif`` sends acknowledgements of ``size`` bytes, if its ring has room."""
     size += take_held(s, f)
     ring = s.vif[vif].tx_ring
-    packets = min(packets, fifo.room(s, ring, ACK, ACK_BYTES))
+    packets = min(packets, fifo.room(s, ring, ACK, fifo.ACK_BYTES))
     if packets == 0:
         s.flow[f].held = size
         return
