@@ -36,21 +36,23 @@ for family in $families; do nft -j list ruleset "$family" || exit; done
 _SAVE = r"""
 tools='ebtables-save ebtables-legacy-save'
 if called "$1"; then
-    for kind in ip ip6 arp; do tools="$tools ${kind}tables-save ${kind}tables-legacy-save"; done
+    for kind in ip ip6 arp; do
+        if grep -qs . "/proc/net/${kind}_tables_names"; then
+            tools="$tools ${kind}tables-save ${kind}tables-legacy-save"
+        fi
+    done
 fi
 for tool in $tools; do
-    case $tool in
-        arp*) if ! grep -q . /proc/net/arp_tables_names; then continue; fi ;;
-    esac 2>/dev/null
     if command -v "$tool" >/dev/null; then
         echo "# of $tool"
         "$tool" || exit
     fi
 done
 """
-"""Only tools that are installed can have set rules; a tool may show another's rules again.
+"""The legacy tables; only tools that are installed can have filled them.
 
-Asked of ARP tables that nobody uses, ``arptables-legacy-save`` would bring them to life.
+A tool asked of tables that nobody uses would bring some of them to life. Their names are hidden
+from root of a user namespace, but there nobody else can have made any.
 """
 
 _HOOKS = ("ingress", "prerouting", "forward", "postrouting", "egress")

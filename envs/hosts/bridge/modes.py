@@ -76,9 +76,8 @@ def _lean(stock: BridgeState, plugs: Sequence[Plug], others: Others) -> BridgeSt
     in time and then finds them only by flooding.
     """
     alone = [plug for plug in plugs if plug.guest and not _strangers(plug, plugs, others)]
-    options = dict.fromkeys(stock.options, 0)
-    if others.multicast:
-        options[SNOOPING] = stock.options[SNOOPING]
+    spared = (SNOOPING,) if others.multicast else ()
+    options = {name: value if name in spared else 0 for name, value in stock.options.items()}
     quiet = {p.port: msgspec.structs.replace(stock.ports[p.port], flood=False) for p in alone}
     return msgspec.structs.replace(
         stock,
