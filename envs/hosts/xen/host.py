@@ -47,6 +47,8 @@ class XenHost:
         ``bypass_filters``: bridge modes may skip what filters frames on the bridge.
         Raises InputError for another URI, HostError where it cannot be reached or is no Xen host.
         """
+        if uri.partition(":")[0] == "xen" and uri != "xen:":
+            raise InputError(f"{uri!r}: write xen: or xen+ssh://user@host:port")
         via = transport or reach(uri)
         try:
             with _named(uri):
@@ -214,4 +216,4 @@ def _named(uri: str) -> Iterator[None]:
     try:
         yield
     except HostError as error:
-        raise type(error)(f"{uri}: {error}") from error
+        raise type(error)(f"{uri.rstrip(':')}: {error}") from error

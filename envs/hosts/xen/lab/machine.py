@@ -99,11 +99,6 @@ class Machine:
             raise HostError(f"in dom0: {script}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
 
-    def reset(self) -> None:
-        """Take the machine back to when its guests had just come up."""
-        qmp.tell(self._monitor, f"loadvm {_SNAPSHOT}")
-        self._await("true")
-
     def down(self) -> None:
         """End QEMU; does nothing where the machine is down."""
         pid = self.pid

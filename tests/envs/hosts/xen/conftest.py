@@ -8,22 +8,16 @@ from envs.hosts.xen.host import XenHost
 from envs.hosts.xen.lab import Machine, up
 
 
-@pytest.fixture(scope="package")
-def _machine() -> Iterator[Machine]:
-    machine = up()
-    try:
-        yield machine
-    finally:
-        machine.down()
-
-
 @pytest.fixture
-def machine(_machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """The host as it was when its guests had come up, and a home that can log in to it."""
-    _machine.reset()
-    monkeypatch.setenv("HOME", str(_machine.home))
+    made = up()
+    monkeypatch.setenv("HOME", str(made.home))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    return _machine
+    try:
+        yield made
+    finally:
+        made.down()
 
 
 @pytest.fixture
