@@ -169,11 +169,8 @@ def test_a_confirmation_that_comes_too_late_is_refused(folder: Path, knob: Path)
 def test_what_a_watchdog_was_killed_in_the_middle_of_is_done_by_the_next(
     folder: Path, knob: Path, tmp_path: Path
 ) -> None:
-    hangs = (
-        "sh",
-        "-c",
-        f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done",
-    )
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    hangs = ("sh", "-c", f"touch {begun}; while [ ! -e {go} ]; do sleep 0.1; done")
     with watchdog(folder, 4) as dog:
         dog.arm([hangs, *put_back(knob)])
         wait(begun.exists)
