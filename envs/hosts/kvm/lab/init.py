@@ -1,6 +1,6 @@
 """The first process of a KVM lab's namespaces: makes its network, runs libvirt, reaps the dead.
 
-    unshare --mount --net --pid --fork --mount-proc python init.py FOLDER READY
+    unshare --mount --net --pid --fork --mount-proc python init.py FOLDER CACHE READY
 
 It has mounts, a network and processes of its own, so the libvirt in it has nothing to do with
 one of the machine's, and when it ends everything in it ends. It writes a line to READY when
@@ -31,8 +31,11 @@ def run(*command: str) -> None:
     subprocess.run(command, check=True)
 
 
-def mounts(folder: Path) -> None:
-    """What libvirt keeps on the machine is ours alone: empty, and gone at the end."""
+def mounts(folder: Path, cache: Path) -> None:
+    """What libvirt keeps on the machine is ours alone: empty, and gone at the end.
+
+    Only what it has learned of QEMU, by starting it several times, outlives the lab in ``cache``.
+    """
     config = folder / "etc"
     config.mkdir(exist_ok=True)
     (config / "qemu.conf").write_text(_QEMU_CONF)
@@ -41,7 +44,9 @@ def mounts(folder: Path) -> None:
     run("mount", "--make-rprivate", "/")
     _own_sys(folder)
     run("mount", "--bind", str(config), "/etc/libvirt")
-    for place in ("/run", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt"):
+    cache.mkdir(parents=True, exist_ok=True)
+    run("mount", "--bind", str(cache), "/var/cache/libvirt")
+    for place in ("/run", "/var/lib/libvirt", "/var/log/libvirt"):
         run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", place)
 
 
@@ -82,10 +87,10 @@ def serve(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def main(folder: Path, ready: int) -> None:
+def main(folder: Path, cache: Path, ready: int) -> None:
     """Make everything, say so, and then reap whatever loses its parent."""
     os.set_inheritable(ready, False)
-    mounts(folder)
+    mounts(folder, cache)
     network()
     serve(folder)
     os.write(ready, b"ready\n")
@@ -101,4 +106,4 @@ if __name__ == "__main__":
     os.environ["LC_ALL"] = "C"
     os.environ["LIBVIRT_DEFAULT_URI"] = "qemu:///system"
     os.environ["PATH"] += ":/usr/sbin:/sbin"
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

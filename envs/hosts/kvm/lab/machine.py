@@ -22,7 +22,7 @@ from xml.sax.saxutils import escape
 from envs.errors import HostError
 from envs.host import Record
 from envs.hosts import cgroup, framing
-from envs.hosts.kvm.lab.image import Image
+from envs.hosts.kvm.lab.image import Image, cache
 from envs.hosts.kvm.lab.init import BRIDGE
 from envs.hosts.transport import LocalTransport, Result, printed
 
@@ -92,10 +92,21 @@ class Machine:
         self.folder = Path(tempfile.mkdtemp(prefix="viotune-kvm-"))
         self._groups: list[Path] = []
         ready, answer = os.pipe()
+        known = cache() / "libvirt"
         spaces = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
         with (self.folder / "init.log").open("wb") as log:
             self._unshare = subprocess.Popen(
-                ["unshare", *spaces, "--", sys.executable, "-IS", _INIT, self.folder, str(answer)],
+                [
+                    "unshare",
+                    *spaces,
+                    "--",
+                    sys.executable,
+                    "-IS",
+                    _INIT,
+                    self.folder,
+                    known,
+                    str(answer),
+                ],
                 pass_fds=(answer,),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
