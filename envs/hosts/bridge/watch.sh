@@ -49,6 +49,7 @@ forget() { # PORT ADDRESS PREFERENCE: let the bridge find its own way to it agai
             "$2/master $bridge static"*) bridge fdb del "$2" dev "$port" master ;;
         esac
     done
+    true # whatever of it was gone already
 }
 
 each() { # COMMAND: for every address that is still relied on; those for which it fails are kept
