@@ -1,4 +1,4 @@
-"""Random hosts and workloads to train and test on: Xen of 2008, modern Xen and KVM, lab-like.
+"""Random hosts and workloads to train and test on: Xen of 2008, modern Xen and KVM, labs.
 
 Costs vary too, each by up to a third, so that an agent cannot learn the constants of one host.
 """
@@ -83,9 +83,10 @@ def generate(seed: int) -> Scenario:
     draw = _Draw(np.random.default_rng(seed))
     era = _ERAS[draw.number(0, len(_ERAS) - 1)]
     topology = _topology(draw, era)
-    guests = _guests(draw, topology.cores)
+    guests = _lab_guests(draw) if era == "lab" else _guests(draw, topology.cores)
     offload = era == "lab" or (era != "xen-2008" and draw.chance(0.7))
-    flows = _flows(draw, era, [g.name for g in guests if g.role == "io"])
+    io = [guest.name for guest in guests if guest.role == "io"]
+    flows = _lab_flows(draw, io) if era == "lab" else _flows(draw, era, io)
     scheduler = _scheduler(draw, era)
     uplink = _uplink(draw, era, topology)
     driver = _driver_domain(draw, era)
@@ -143,6 +144,31 @@ def _guests(draw: _Draw, cores: int) -> tuple[GuestKind, ...]:
         for k in range(1, draw.number(0, 3) + 1)
     ]
     return (*io, *busy)
+
+
+def _lab_guests(draw: _Draw) -> tuple[GuestKind, ...]:
+    """Guests as a lab has them: mostly two, mostly without neighbours."""
+    vcpus, guests, neighbours = (
+        draw.one(1, 1, 1, 2),
+        draw.one(1, 2, 2, 2, 3, 4),
+        draw.one(0, 0, 0, 1, 2),
+    )
+    io = [GuestKind(name=f"guest{k}", vcpus=int(vcpus)) for k in range(1, int(guests) + 1)]
+    busy = [GuestKind(name=f"busy{k}", role="cpu", vifs=0) for k in range(1, int(neighbours) + 1)]
+    return (*io, *busy)
+
+
+def _lab_flows(draw: _Draw, guests: list[str]) -> tuple[Flow, ...]:
+    """One of the workloads that a lab can be made with."""
+    receive = [(OUTSIDE, guest) for guest in guests]
+    transmit = [(guest, OUTSIDE) for guest in guests]
+    ring = list(zip(guests, [*guests[1:], guests[0]], strict=True)) if len(guests) > 1 else receive
+    mixed = [*receive[::2], *transmit[1::2], *ring[:1]]
+    ends = (ring, ring, receive, transmit, mixed)[draw.number(0, 4)]
+    window = draw.one(256.0, 512.0, 1024.0, 1024.0)
+    return tuple(
+        Flow(source=source, sink=sink, window_kb=window, rto_ms=10.0) for source, sink in ends
+    )
 
 
 def _flows(draw: _Draw, era: Era, guests: list[str]) -> tuple[Flow, ...]:
@@ -221,10 +247,11 @@ def _settable(draw: _Draw, era: Era, cores: int, backends: int) -> Settable:
 
     There are no more side-cores than backends: one without a backend would only idle.
     """
+    most = min(cores - 1, backends)
     return Settable(
         weights=draw.chance(0.9),
         weight_max=65535 if era in ("xen", "xen-2008") else 262144,
         bridge=("stock", "lean", "direct") if draw.chance(0.85) else ("stock",),
-        side_cores=min(cores - 1, backends, draw.number(0, 2 + cores // 4)),
-        polling=draw.chance(0.8),
+        side_cores=most if era == "lab" else min(most, draw.number(0, 2 + cores // 4)),
+        polling=era == "lab" or draw.chance(0.8),
     )
