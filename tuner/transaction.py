@@ -187,6 +187,7 @@ class Transaction:
     def _refuse_meddling(self) -> None:
         now = self.host.snapshot()
         if not same(now, self._expected):
+            self._held.renew()  # it may have been the watchdog
             parts = ", ".join(changed(self._expected, now))
             raise HostError(f"somebody else changed the host while it was tuned: {parts}")
 
