@@ -188,7 +188,7 @@ class XenHost:
         try:
             return from_json(snapshot, XenState)
         except InputError as error:
-            raise InputError(f"{self._site.uri}: not a snapshot of a Xen host: {error}") from error
+            raise InputError(f"{_name(self._site.uri)}: not a snapshot of Xen: {error}") from error
 
 
 def _same_guests(uri: str, described: Present, present: Present) -> None:
@@ -216,4 +216,9 @@ def _named(uri: str) -> Iterator[None]:
     try:
         yield
     except HostError as error:
-        raise type(error)(f"{uri.rstrip(':')}: {error}") from error
+        raise type(error)(f"{_name(uri)}: {error}") from error
+
+
+def _name(uri: str) -> str:
+    """The host as a message begins with it: ``xen``, not ``xen:``."""
+    return uri.rstrip(":")

@@ -187,7 +187,7 @@ def test_a_destroyed_guest_and_a_vif_that_comes_are_noticed(
 ) -> None:
     snapshot, target = host.snapshot(), _tuned(host)
     host.apply(target)
-    machine.ssh("xl network-attach g1 bridge=xenbr0,mac=00:16:3e:00:00:21")
+    machine.ssh("xl network-attach g1 mac=00:16:3e:00:00:21 bridge=xenbr0")
     with pytest.raises(HostError, match="vif1 of guest 'g1' is new"):
         host.apply(replace(target, side_cores=()))
     machine.ssh("xl network-detach g1 1; xl destroy g2")
