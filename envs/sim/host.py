@@ -1,6 +1,6 @@
 """A simulated host, behind the same protocol as a live one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self, cast
 
 import numpy as np
@@ -62,16 +62,23 @@ class SimHost:
         Raises InputError for an interval that is not above zero, TunerError naming scenario and
         seed if the counters are impossible.
         """
-        if not seconds > 0:
-            raise InputError(f"cannot measure {seconds} seconds: it must be more than 0")
-        self._reset()
-        self._run(WARM_UP)
+        self._warm_up(seconds)
         before = Counters(self._states)
         self._run(WARM_UP + seconds)
         after = Counters(self._states)
         sample = sample_between(self._spec, self._settings, before, after, seconds)
         refuse_nonsense(sample, f"scenario {self.scenario.name!r}, seed {self.seed}")
         return sample
+
+    def watch(self, seconds: float, moments: int) -> Iterator[np.void]:
+        """Simulate as ``measure`` does; give the state after each of ``moments`` equal parts.
+
+        It is a view: copy what is to last. Raises InputError as ``measure`` does.
+        """
+        self._warm_up(seconds)
+        for k in range(1, moments + 1):
+            self._run(WARM_UP + seconds * k / moments)
+            yield self._states[0]
 
     @property
     def events(self) -> int:
@@ -88,6 +95,12 @@ class SimHost:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _warm_up(self, seconds: float) -> None:
+        if not seconds > 0:
+            raise InputError(f"cannot measure {seconds} seconds: it must be more than 0")
+        self._reset()
+        self._run(WARM_UP)
 
     def _run(self, until: float) -> None:
         # To the compiled code, and so to the type checker, the array is a sequence of records.
