@@ -14,12 +14,17 @@ from envs.knobs import check
 from envs.reward import Verdict, judge
 from envs.scenario import Scenario
 from envs.sim.host import SimHost
+from envs.sim.trace import trace
 from tuner.commands import options
 from tuner.console import Output
 from tuner.settings import differences, read
 from tuner.sweep import RUNS, Point, sweep
 from tuner.tables import diff_table, host_table, plain_table, sample_table, verdict_table
 
+GLANCE = 0.06
+"""Seconds of a timeline: two slices of Xen's scheduler."""
+MOMENTS = 6000
+"""Looks at the host in a timeline."""
 BAR = 24
 """Characters of the longest bar of a what-if table."""
 
@@ -46,16 +51,23 @@ class Simulation(Record, frozen=True):
     metavar="FILE.png",
     help="With --sweep, draw the curve.",
 )
+@click.option(
+    "--timeline",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png",
+    help=f"Draw who ran on which core, queues and drops, for --seconds [default: {GLANCE:g}].",
+)
 @options.setting_option
 @options.seconds_option
 @options.seed_option
 @options.json_option
-def command(
+def command(  # noqa: PLR0913 - an option each
     *,
     name: str | None,
     list_them: bool,
     knob: Knob | None,
     plot: Path | None,
+    timeline: Path | None,
     setting: Path | None,
     seconds: float | None,
     seed: int,
@@ -78,6 +90,8 @@ def command(
     found = scenario.load(name)
     stock = SimHost(found).settings()
     settings = stock if setting is None else read(setting).over(stock)
+    if timeline is not None:
+        _draw_timeline(output, found, settings, timeline, seconds or GLANCE, seed)
     length = options.budget_of("sim", seconds=seconds).seconds
     if knob is not None:
         _what_if(output, found, settings, knob, plot, length, seed)
@@ -135,6 +149,19 @@ def _what_if(
         draw(found.name, knob, points, plot)
         output.say(f"wrote {plot}")
     output.emit(points)
+
+
+def _draw_timeline(
+    output: Output, found: Scenario, settings: Settings, path: Path, seconds: float, seed: int
+) -> None:
+    try:
+        from tuner import plots, timeline_plot  # noqa: PLC0415 - only pictures need matplotlib
+    except ImportError as error:
+        raise InputError("--timeline needs matplotlib: pip install 'viotune[plot]'") from error
+    seen = trace(found, settings, seconds, seed=seed, moments=MOMENTS)
+    spec = SimHost(found).describe()
+    plots.write(timeline_plot.picture(f"{found.name}, {1e3 * seconds:g} ms", spec, seen), path)
+    output.say(f"wrote {path}")
 
 
 def _picture() -> Callable[[str, str, Sequence[Point], Path], None]:
