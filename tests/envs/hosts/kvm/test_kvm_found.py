@@ -14,7 +14,8 @@ from envs.hosts import cgroup
 from envs.hosts.cgroup import Controller
 from envs.hosts.kvm import libvirt, qemu
 from envs.hosts.kvm.counters import misses
-from envs.hosts.kvm.host import KvmHost, _roles
+from envs.hosts.kvm.host import KvmHost
+from envs.hosts.roles import roles_of
 from envs.hosts.transport import Result
 from envs.hosts.uplink import Adapter, uplink
 
@@ -314,5 +315,5 @@ def test_a_guest_that_works_and_moves_next_to_nothing_is_cpu_bound(
         backend_cpu={"vm/emulator": 0.0},
         core_busy={},
     )
-    assert _roles(spec, seen) == {"vm": role}
+    assert roles_of(spec, seen) == {"vm": role}
     assert msgspec.json.encode(spec)
