@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LAB_PROGRAMS := ip tc nsenter taskset
+LAB_PROGRAMS := ip tc bridge nsenter taskset flock setsid
 PYTEST_FLAGS ?=
 
 .PHONY: demo test bench lint train programs clean
