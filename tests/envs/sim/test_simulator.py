@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from envs.errors import IllegalSetting, InputError
 from envs.host import to_json
-from envs.scenario import generate, load, names
+from envs.scenario import (
+    Costs,
+    DriverDomain,
+    Flow,
+    GuestKind,
+    Scenario,
+    Scheduler,
+    Stock,
+    generate,
+    load,
+    names,
+)
 from envs.sim.host import SimHost
 from envs.sim.state import DATA, SEGMENTS
 
@@ -69,6 +80,30 @@ def test_the_link_is_never_exceeded(seed: int) -> None:
         most = (SECONDS + 1e-6 * scenario.uplink.moderation_us) * scenario.uplink.gbps / 8e-9
         assert sample.uplink.inward.bytes <= most
         assert sample.uplink.outward.bytes <= most
+
+
+@given(st.floats(5_000.0, 50_000.0), st.integers(1, 256), st.integers(256, 1000))
+@settings(max_examples=25, deadline=None)
+def test_an_overloaded_backend_delivers_one_packet_in_the_time_one_costs(
+    cycles: float, batch: int, length: int
+) -> None:
+    free = dict.fromkeys(Costs.__struct_fields__, 0.0)
+    scenario = Scenario(
+        name="saturated",
+        about="all that costs anything is the backend's work for a packet",
+        guests=(GuestKind(name="g1"),),
+        flows=(Flow(source="outside", sink="g1", kind="udp", gbps=9.0),),
+        driver_domain=DriverDomain(kind="threads", batch=batch),
+        scheduler=Scheduler(kind="fair", wake_us=0.0, switch_us=0.0),
+        costs=Costs(**{**free, "backend_packet": cycles}),
+        stock=Stock(tx_queue=length),
+    )
+    sample = SimHost(scenario).measure(SECONDS)
+    rate = sample.vifs["vif1.0"].inward.packets / SECONDS
+    capacity = 1e9 * scenario.topology.ghz / cycles
+    at_once = batch / SECONDS  # of a batch that ends at the edge of the interval
+    assert rate == pytest.approx(capacity, rel=0.02, abs=at_once)
+    assert sum(sample.backend_cpu.values()) == pytest.approx(SECONDS, rel=0.02)
 
 
 @given(st.integers(0, 1_000_000))
