@@ -41,7 +41,7 @@ def test_who_trains_for_a_host_of_ones_own_is_shown_no_others(own: dict[str, str
         ("choices = 'many'", "choices"),
         ("choices = 0", "choices: must be above 0"),
         ("gamma = 1.5", "gamma"),
-        ("envs = 24\nworkers = 2", "multiple of members times workers"),
+        ("envs = 20\nworkers = 2", "multiple of members times workers"),
         ("members = 1", "members: must be at least 2"),
         ("scenario = 'lab'\nhost = 'lab:'", "not both"),
         ("host = 'lab:'\nenvs = 8", "one group"),

@@ -18,7 +18,7 @@ def test_what_marks_the_right_candidate_is_learned() -> None:
         shown.append(Demonstration(np.zeros(STATE, np.float32), rows, int(rows[:, 20].argmax())))
     network = Network(Layout(width=16, embed=16))
     done: list[float] = []
-    imitate(network, shown, passes=300, seed=0, tick=done.append)
+    imitate(network, shown, passes=80, seed=0, tick=done.append)
     assert done[-1] == 1.0
     observation = empty()
     rows = rng.normal(size=(4, CANDIDATE)).astype(np.float32)
