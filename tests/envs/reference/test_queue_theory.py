@@ -100,7 +100,7 @@ def arrive(states: States, size: int) -> None:
     fifo.push(s, q, 0, DATA, 1, size, IN_MEMORY, s.now, 0.0, 0.0)
     bridge.forward(s, q, 1, -1)
     scheduler.wake(s, s.vif[0].deliverer)
-    engine._dispatch(s)
+    engine._dispatch(s, -1)
 
 
 def lost_by_fast(costs: Costs, load: float, length: int, *, random_size: bool) -> float:
