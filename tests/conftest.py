@@ -61,6 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-tiers", action="store_true", help="a tier that cannot run here fails")
 
 
+@pytest.hookimpl(trylast=True)  # after -m has left out what is not wanted
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for tier, why_not in TIERS.items():
         reason = why_not()
