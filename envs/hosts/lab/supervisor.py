@@ -37,6 +37,8 @@ def main(folder: Path, ready: int) -> None:
         os._exit(0)  # whoever started us waits for this process, and the lab outlives it
     os.set_inheritable(ready, False)  # or its reader would wait for our children as well
     lab = record.read(folder)
+    if os.environ.get(record.MARKER) != lab.token:
+        raise SystemExit(1)  # ours was taken down before it began; this is the record of another
     try:
         lab = _make(folder, lab)
         record.write(folder, lab)
