@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,7 +88,10 @@ def journal(lab: manage.LabStatus) -> str:
 
 def watchdog(lab: manage.LabStatus) -> int:
     """The process on the host that holds its lock."""
-    return int((Path(lab.state_dir) / "lock").read_text().split()[1])
+    lock = Path(lab.state_dir) / "lock"
+    while len(words := lock.read_text().split()) < 2:
+        time.sleep(0.01)  # just being written
+    return int(words[1])
 
 
 def begin(lab: manage.LabStatus, setting: str, *more: str) -> "subprocess.Popen[str]":
