@@ -82,8 +82,16 @@ def carried(then: BridgeState, now: BridgeState) -> BridgeState:
         static=tuple(entry for entry in then.static if entry[1] in now.ports),
         ingress=tuple(port for port in then.ingress if port in now.ports),
         redirects=tuple(r for r in then.redirects if {r.port, r.to} <= now.ports.keys()),
-        watch=tuple(w for w in then.watch if "/" not in w or w.split("/")[0] in now.ports),
+        watch=tuple(word for word in then.watch if port_of(word) in {"", *now.ports}),
     )
+
+
+def port_of(word: str) -> str:
+    """The port in a word of a watcher, empty where it names none: ``vif1.0/00:16:…/7200``.
+
+    A port may itself be called by a name with a slash, as Xen's are while they are remembered.
+    """
+    return word.rsplit("/", 2)[0] if "/" in word else ""
 
 
 def in_order(redirect: Redirect) -> tuple[str, str, str, str]:

@@ -17,6 +17,7 @@ from envs.host import BridgeMode, Record, Settings, from_json
 from envs.hosts import bridge, linux
 from envs.hosts.bridge import BridgeFound, BridgeState
 from envs.hosts.change import Command
+from envs.hosts.kept import Kept
 from envs.hosts.kvm.guests import DRIVER
 from envs.hosts.kvm.site import Site
 from envs.hosts.transport import Result, files_read, reading
@@ -43,18 +44,11 @@ class Values(Record, frozen=True):
     bridge: BridgeState | None
 
 
-class Kept(Record, frozen=True):
-    """What is on file while the host is changed: the values as found, and what is reserved."""
-
-    found: Values
-    side_cores: Cores = ()
-
-
 class KvmState(Record, frozen=True):
     """Everything that ``apply`` may touch: the values as they are, and what is on file."""
 
     now: Values
-    kept: Kept | None = None
+    kept: Kept[Values] | None = None
 
     @property
     def found(self) -> Values:
@@ -104,7 +98,7 @@ def answered(
             irqs={file: _cores(texts[file]) for file in site.irq_files if file in texts},
             bridge=found.state if site.bridge else None,
         ),
-        kept=from_json(kept.encode(), Kept) if kept else None,
+        kept=from_json(kept.encode(), Kept[Values]) if kept else None,
     )
     return state, found
 

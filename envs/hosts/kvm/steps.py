@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from envs.host import Knob
-from envs.hosts import bridge
+from envs.hosts import bridge, kept
 from envs.hosts.change import Change, Command
 from envs.hosts.kvm.guests import Guest
 from envs.hosts.kvm.site import Site
-from envs.hosts.kvm.state import Cores, Kept, KvmState, Values, bridge_mode
+from envs.hosts.kvm.state import Cores, KvmState, Values, bridge_mode
 from envs.hosts.linux import as_list
-from envs.hosts.transport import replace_file, write_file
+from envs.hosts.transport import write_file
 
 _IF_SAME = """
 pid=$1 start=$2
@@ -31,7 +29,7 @@ def changes(site: Site, before: KvmState, after: KvmState) -> tuple[Change, ...]
     The state as found is on file for as long as anything of it is another. Guests leave a core
     before backends come, and these before the interrupts that feed them.
     """
-    filed = tuple(_filed(site, before, after))
+    filed = tuple(kept.filed(site.kept_file, before.kept, after.kept))
     values = (
         *_placement(site, before.now, after.now),
         *_irqs(before.now, after.now),
@@ -64,35 +62,7 @@ def restoring(site: Site, then: KvmState) -> tuple[Command, ...]:
         ),
         *(write_file(file, as_list(cores)) for file, cores in now.irqs.items()),
         *(bridge.restoring(site.bridge, now.bridge, site.plugs) if now.bridge else ()),
-        *_file(site, then.kept),
-    )
-
-
-def _filed(site: Site, before: KvmState, after: KvmState) -> Iterator[Change]:
-    if before.kept != after.kept:
-        yield Change(
-            knob="side_cores" if before.side_cores != after.side_cores else "placement",
-            subject="side-cores and the state as found",
-            before=_told(before.kept),
-            after=_told(after.kept),
-            do=_file(site, after.kept),
-            undo=_file(site, before.kept),
-        )
-
-
-def _told(kept: Kept | None) -> str:
-    if kept is None:
-        return "not kept"
-    return f"kept; reserved {as_list(kept.side_cores) or 'none'}"
-
-
-def _file(site: Site, kept: Kept | None) -> tuple[Command, ...]:
-    if kept is None:
-        return (("rm", "-f", "--", site.kept_file),)
-    text = msgspec.json.encode(kept, order="deterministic").decode()
-    return (
-        ("mkdir", "-p", "-m", "0700", "--", site.folder),
-        replace_file(site.kept_file, text),
+        *kept.file(site.kept_file, then.kept),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from envs.hosts.bridge import BridgeState, Plug
-from envs.hosts.bridge.state import in_order
+from envs.hosts.bridge.state import in_order, port_of
 from envs.hosts.xen.reading import Present
 
 
@@ -48,22 +48,5 @@ def _renamed(state: BridgeState, names: Mapping[str, str]) -> BridgeState:
         static=tuple(sorted((mac, name(port)) for mac, port in state.static)),
         ingress=tuple(sorted(map(name, state.ingress))),
         redirects=tuple(sorted(redirects, key=in_order)),
-        watch=tuple(word.replace(_port(word), name(_port(word)), 1) for word in state.watch),
-    )
-
-
-def _port(word: str) -> str:
-    """The port in a word of a watcher, empty where it names none: ``vif1.0/00:16:…/7200``."""
-    return word.rsplit("/", 2)[0] if "/" in word else ""
-
-
-def carried_bridge(then: BridgeState, now: BridgeState) -> BridgeState:
-    """The bridge of then, of the ports that there are ``now``; a new one stays as it is."""
-    return msgspec.structs.replace(
-        then,
-        ports={port: then.ports.get(port, flags) for port, flags in now.ports.items()},
-        static=tuple(entry for entry in then.static if entry[1] in now.ports),
-        ingress=tuple(port for port in then.ingress if port in now.ports),
-        redirects=tuple(r for r in then.redirects if {r.port, r.to} <= now.ports.keys()),
-        watch=tuple(word for word in then.watch if _port(word) in {"", *now.ports}),
+        watch=tuple(word.replace(port_of(word), name(port_of(word)), 1) for word in state.watch),
     )

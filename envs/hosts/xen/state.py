@@ -18,8 +18,9 @@ from envs.errors import HostError, InputError
 from envs.host import BridgeMode, Record, Settings, from_json
 from envs.hosts import bridge
 from envs.hosts.bridge import BridgeState
+from envs.hosts.kept import Kept
 from envs.hosts.xen import xl
-from envs.hosts.xen.ports import by_key, by_name, carried_bridge, plugs
+from envs.hosts.xen.ports import by_key, by_name, plugs
 from envs.hosts.xen.reading import Present
 from envs.hosts.xen.site import Site
 from envs.hosts.xen.xl import Vcpu
@@ -45,18 +46,11 @@ class Found(Record, frozen=True):
     bridge: BridgeState | None
 
 
-class Kept(Record, frozen=True):
-    """What is on file while the host is changed: the values as found, and what is reserved."""
-
-    found: Found
-    side_cores: tuple[int, ...] = ()
-
-
 class XenState(Record, frozen=True):
     """Everything that ``apply`` may touch: the values as they are, and what is on file."""
 
     now: Found
-    kept: Kept | None = None
+    kept: Kept[Found] | None = None
 
     @property
     def found(self) -> Found:
@@ -81,9 +75,9 @@ def state_of(present: Present) -> XenState:
     return XenState(now=now, kept=_kept(present.kept))
 
 
-def _kept(text: str) -> Kept | None:
+def _kept(text: str) -> Kept[Found] | None:
     try:
-        return from_json(text.encode(), Kept) if text else None
+        return from_json(text.encode(), Kept[Found]) if text else None
     except InputError as error:
         raise HostError(f"what was kept of the state as found cannot be read: {error}") from error
 
@@ -189,7 +183,7 @@ def carried(then: Found, now: Found) -> Found:
         weight=_over(now.weight, then.weight),
         feeds=_over(now.feeds, then.feeds),
         tx_queue=_over(now.tx_queue, then.tx_queue),
-        bridge=now.bridge and then.bridge and carried_bridge(then.bridge, now.bridge),
+        bridge=now.bridge and then.bridge and bridge.carried(then.bridge, now.bridge),
     )
 
 

@@ -4,20 +4,15 @@
 """
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
-
-import msgspec
 
 from envs.host import Knob
-from envs.hosts import bridge
+from envs.hosts import bridge, kept
 from envs.hosts.change import Change, Command
-from envs.hosts.linux import as_list
-from envs.hosts.transport import replace_file
 from envs.hosts.xen import dom0, xl
 from envs.hosts.xen.ports import by_name, plugs
 from envs.hosts.xen.reading import Present
 from envs.hosts.xen.site import Site
-from envs.hosts.xen.state import Found, Kept, XenState, bridge_mode, vcpu_key
+from envs.hosts.xen.state import Found, XenState, bridge_mode, vcpu_key
 
 _KEEP_SOFT = "-"
 """What ``xl vcpu-pin`` takes to leave an affinity as it is."""
@@ -42,7 +37,7 @@ def changes(site: Site, present: Present, before: XenState, after: XenState) -> 
     The state as found is on file for as long as anything of it is another. Guests leave a core
     before dom0's VCPUs come, and these before their feeds.
     """
-    filed = tuple(_filed(site, before, after))
+    filed = tuple(kept.filed(site.kept_file, before.kept, after.kept))
     values = (
         *_affinities(present, before.now, after.now),
         *_feeds(present, before.now, after.now),
@@ -65,7 +60,7 @@ def restoring(site: Site, present: Present, then: XenState) -> tuple[Command, ..
         *(dom0.pin(f, then.now.feeds[k]) for k, f in present.feeds.items() if k in then.now.feeds),
         *(_queue(v.name, was[k]) for k, v in present.vifs.items() if k in was),
         *(bridge.restoring(site.bridge, by_name(present, stock), plugs(present)) if stock else ()),
-        *_file(site, then.kept),
+        *kept.file(site.kept_file, then.kept),
     )
 
 
@@ -79,35 +74,6 @@ def _on_domain(site: Site, uuid: str, then: Found) -> Command:
     sched = xl.SCHEDULERS.get(site.pool.scheduler, "")
     weight = str(then.weight.get(uuid, ""))
     return ("sh", "-c", _ON_DOMAIN, "sh", uuid, sched, weight, *pins)
-
-
-def _filed(site: Site, before: XenState, after: XenState) -> Iterator[Change]:
-    if before.kept != after.kept:
-        yield Change(
-            knob="side_cores" if before.side_cores != after.side_cores else "placement",
-            subject="side-cores and the state as found",
-            before=_told(before.kept),
-            after=_told(after.kept),
-            do=_file(site, after.kept),
-            undo=_file(site, before.kept),
-        )
-
-
-def _told(kept: Kept | None) -> str:
-    if kept is None:
-        return "not kept"
-    return f"kept; reserved {as_list(kept.side_cores) or 'none'}"
-
-
-def _file(site: Site, kept: Kept | None) -> tuple[Command, ...]:
-    if kept is None:
-        return (("rm", "-f", "--", site.kept_file),)
-    folder = str(PurePosixPath(site.kept_file).parent)
-    text = msgspec.json.encode(kept, order="deterministic").decode()
-    return (
-        ("mkdir", "-p", "-m", "0700", "--", folder),
-        replace_file(site.kept_file, text),
-    )
 
 
 def _affinities(present: Present, before: Found, after: Found) -> Iterator[Change]:
