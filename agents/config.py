@@ -31,7 +31,7 @@ class TrainConfig(Record, frozen=True):
     ``width`` and ``embed`` are the sizes of the network.
 
     Every ``evaluate_every`` choices the agent tunes ``evaluate_hosts`` validation hosts in
-    ``tries`` tries each; every ``checkpoint_every`` choices all that is needed to go on is saved.
+    ``tries`` tries each, and the one that did best is what comes out; every ``checkpoint_every`` choices all that is needed to go on is saved.
     """
 
     seed: int = 0
@@ -59,8 +59,8 @@ class TrainConfig(Record, frozen=True):
     clip: float = 0.2
     width: int = 128
     embed: int = 64
-    evaluate_every: int = 100_000
-    evaluate_hosts: int = 40
+    evaluate_every: int = 50_000
+    evaluate_hosts: int = 100
     tries: int = 3
     checkpoint_every: int = 50_000
 

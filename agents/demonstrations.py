@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.teacher import search, simplified
+from agents.telemetry import Telemetry
 from envs.decision import Decision
 from envs.encoding import Encoder
 from envs.history import History
@@ -53,16 +54,21 @@ def collect(
 def demonstrate(seed: int, measurements: int, seconds: float, tries: int) -> list[Demonstration]:
     """The right choices on the training host of that seed, before and after each of some tries.
 
-    What was tried before is drawn from what the search has measured, good and bad.
+    What was tried before is drawn from what the search has measured, good and bad. The search sees
+    exactly; what is shown is as a live host would tell it.
     """
     host = SimHost(generate(seed), seed=seed)
     found, target = simplified(host, search(host, measurements, seconds, seed), seconds)
     rng = np.random.default_rng(seed)
-    history = msgspec.structs.replace(found, trials=())
+    telemetry = Telemetry.draw(rng)
+    baseline = telemetry.told(found.baseline_sample, rng)
+    told = msgspec.structs.replace(found, baseline_sample=baseline, trials=())
     shown: list[Demonstration] = []
     for _ in range(tries):
-        shown += _choices(history, target, _gain(found, target))
-        history = history.with_trial(found.trials[int(rng.integers(len(found.trials)))])
+        near = told.best and _gain(found, target) - _gain(found, told.best.settings) < ENOUGH
+        shown += _choices(told, told.start if near else target)
+        trial = found.trials[int(rng.integers(len(found.trials)))]
+        told = told.with_sample(trial.settings, telemetry.told(trial.sample, rng))
     return shown
 
 
@@ -70,11 +76,8 @@ def _gain(found: History, settings: Settings) -> float:
     return next((t.verdict.gain for t in found.trials if t.settings == settings), 0.0)
 
 
-def _choices(history: History, target: Settings, gain: float) -> Iterator[Demonstration]:
-    """The choices that lead to ``target``, or that stay where it is hardly better."""
-    best = history.best
-    if best and gain - best.verdict.gain < ENOUGH:
-        target = best.settings
+def _choices(history: History, target: Settings) -> Iterator[Demonstration]:
+    """The choices that lead to ``target``."""
     encoder = Encoder(history.spec, history.baseline)
     facts = encoder.facts(history)
     decision = Decision.start(history.spec, history.baseline, history.start)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from agents.policy import History, Policy, Trial
+from agents.policy import History, Policy
 from envs.host import Host, Settings
-from envs.reward import Guards, judge
+from envs.reward import Guards
 
 SHARE = "share of the best known"
 WORTHWHILE = 0.02
@@ -42,11 +42,7 @@ def go_on(policy: Policy, host: Host, history: History, tries: int, seconds: flo
 def attempt(host: Host, history: History, settings: Settings, seconds: float) -> History:
     """One more setting, measured and judged."""
     host.apply(settings)
-    sample = host.measure(seconds)
-    verdict = judge(
-        history.spec, settings, sample, history.baseline, history.baseline_sample, history.guards
-    )
-    return history.with_trial(Trial(settings=settings, sample=sample, verdict=verdict))
+    return history.with_sample(settings, host.measure(seconds))
 
 
 def gains(policy: Policy, hosts: Iterable[Host], tries: int, seconds: float) -> Iterator[float]:

@@ -13,18 +13,18 @@ from agents import artifact, checkpoint
 from agents.artifact import About, Agent
 from agents.config import TrainConfig
 from agents.demonstrations import Demonstration, collect
-from agents.evaluation import gains, scores
+from agents.evaluation import SHARE, gains, scores
 from agents.imitation import imitate
 from agents.learned import AgentPolicy
 from agents.network import Network, ScorerPolicy
 from agents.scorer import Layout
 from agents.teacher import search
+from agents.telemetry import ToldHost
 from agents.watch import Watch, progress
 from agents.workers import Workers
 from envs.host import Host
 from envs.layout import SCHEMA
 from envs.scenario import TRAIN_SEEDS, VALIDATION_SEEDS, generate, load
-from envs.sim.host import SimHost
 
 SCORES = "scores.json"
 
@@ -66,9 +66,10 @@ class Run:
                 self.scores = msgspec.json.decode(found, type=dict[int, dict[str, float]])
 
     def learn(self) -> None:
-        """Train to the end of the run, evaluate once more, and save the agent."""
+        """Train to the end of the run; the agent that validated best stays in its folder."""
         if self.config.shown and not self.model.num_timesteps:
             self._imitate()
+            self.evaluate()
         left = self.config.choices - self.model.num_timesteps
         if left > 0:
             self.model.learn(left, callback=Watch(self), reset_num_timesteps=False)
@@ -76,9 +77,10 @@ class Run:
         self.save()
 
     def save(self) -> None:
-        """Save the checkpoint and the agent as it is now."""
+        """Save the checkpoint, and the agent as it is now where none has been validated yet."""
         checkpoint.save(self.model, self.out)
-        artifact.save(self.agent(), self.out / "agent")
+        if not self.scores:
+            artifact.save(self.agent(), self.out / "agent")
 
     def agent(self) -> Agent:
         """The agent as it is now, with its last scores."""
@@ -94,7 +96,10 @@ class Run:
         return Agent(about=about, weights=weights)
 
     def evaluate(self) -> dict[str, float]:
-        """Let the agent tune the validation hosts; keep and give its scores."""
+        """Let the agent tune the validation hosts, give its scores, and save it if none was better.
+
+        Of a live host there is nothing to validate on: the last agent is saved.
+        """
         config = self.config
         found = gains(AgentPolicy(self.agent()), _hosts(config), config.tries, config.seconds)
         result = scores(found, self.best_known)
@@ -102,6 +107,8 @@ class Run:
         (self.out / SCORES).write_bytes(msgspec.json.encode(self.scores) + b"\n")
         for name, value in result.items():
             self.model.logger.record(f"validation/{name}", value)
+        if config.host or result[SHARE] >= max(past[SHARE] for past in self.scores.values()):
+            artifact.save(self.agent(), self.out / "agent")
         return result
 
     def _imitate(self) -> None:
@@ -138,9 +145,9 @@ class Run:
 
 
 def _hosts(config: TrainConfig) -> list[Host]:
-    """What a run validates on: hosts it never trains on, or else its one scenario."""
+    """What a run validates on, exactly: hosts it never trains on, or else its one scenario."""
     if config.scenario:
         scenario = load(config.scenario)
-        return [SimHost(scenario, seed=seed) for seed in range(config.evaluate_hosts)]
+        return [ToldHost(scenario, seed, noisy=False) for seed in range(config.evaluate_hosts)]
     seeds = VALIDATION_SEEDS[: config.evaluate_hosts]
-    return [SimHost(generate(seed), seed=seed) for seed in seeds]
+    return [ToldHost(generate(seed), seed, noisy=False) for seed in seeds]

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.config import TrainConfig
+from agents.telemetry import ToldHost
 from envs.errors import TunerError
 from envs.history import History
 from envs.host import Host
 from envs.host_env import HostEnv
 from envs.layout import Observation, empty
 from envs.scenario import TRAIN_SEEDS, generate, load
-from envs.sim.host import SimHost
 
 SCALE = 0.05
 """Gains that differ by less than this among the members of a group are hardly worth learning."""
@@ -109,7 +109,7 @@ class Group:
     def _simulated(self) -> Host:
         drawn = TRAIN_SEEDS[int(self._rng.integers(len(TRAIN_SEEDS)))]
         seed = int(self._rng.integers(2**31))
-        return SimHost(self._scenario or generate(drawn), seed=seed)
+        return ToldHost(self._scenario or generate(drawn), seed=seed)
 
 
 def _live(uri: str) -> Host:

@@ -1,7 +1,7 @@
 """What has been measured on a host so far: the baseline, then one trial for every setting tried."""
 
 from envs.host import HostSpec, Record, Sample, Settings
-from envs.reward import Guards, Verdict
+from envs.reward import Guards, Verdict, judge
 
 
 class Trial(Record, frozen=True):
@@ -32,6 +32,13 @@ class History(Record, frozen=True):
         """Where the next decision starts: the best setting so far, or the baseline."""
         best = self.best
         return best.settings if best else self.baseline
+
+    def with_sample(self, settings: Settings, sample: Sample) -> "History":
+        """This history and one trial more, judged by its sample against that of the baseline."""
+        verdict = judge(
+            self.spec, settings, sample, self.baseline, self.baseline_sample, self.guards
+        )
+        return self.with_trial(Trial(settings=settings, sample=sample, verdict=verdict))
 
     def with_trial(self, trial: Trial) -> "History":
         """This history and one trial more."""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from envs.decision import Decision
 from envs.encoding import Encoder
 from envs.errors import HostError
-from envs.history import History, Trial
+from envs.history import History
 from envs.host import Host, Sample, Settings
 from envs.layout import BOUND, CANDIDATE, STATE, Observation
 from envs.menu import MAX_VALUES, Menu
-from envs.reward import Guards, Verdict, judge
+from envs.reward import Guards
 
 FAILURE = 0.1
 """What a setting costs that the host refused, below the reward of changing nothing."""
@@ -171,15 +171,8 @@ class HostEnv(gymnasium.Env[dict[str, Any], np.int64]):
                 self._restore()
                 best = history.best
                 return (best.verdict.reward if best else 0.0) - FAILURE
-        verdict = self._judge(settings, sample)
-        self.history = history.with_trial(Trial(settings=settings, sample=sample, verdict=verdict))
-        return verdict.reward
-
-    def _judge(self, settings: Settings, sample: Sample) -> Verdict:
-        found = self.history
-        return judge(
-            found.spec, settings, sample, found.baseline, found.baseline_sample, self.guards
-        )
+        self.history = history.with_sample(settings, sample)
+        return self.history.trials[-1].verdict.reward
 
     def _apply(self, settings: Settings) -> Sample:
         self._changed = True

@@ -67,6 +67,15 @@ def test_a_run_leaves_its_configuration_scores_and_curves(trained: Path) -> None
     assert len(list(trained.glob("checkpoint-*.safetensors"))) == 1
 
 
+def test_the_agent_that_validated_best_is_the_one_that_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = iter([0.5, 0.9, 0.6])
+    monkeypatch.setattr("agents.run.scores", lambda *_: {SHARE: next(shares)})
+    train(msgspec.structs.replace(TINY, shown=0), tmp_path)
+    assert artifact.load(tmp_path / "agent").about.scores == {SHARE: 0.9}
+
+
 def test_progress_goes_to_stderr_a_line_an_evaluation_where_that_is_no_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,7 @@ class Members:
     """A group on a fake host, whose members each choose what they are told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, config: TrainConfig = CONFIG) -> None:
-        monkeypatch.setattr(worker, "SimHost", lambda *_, **__: FakeHost())
+        monkeypatch.setattr(worker, "ToldHost", lambda *_, **__: FakeHost())
         self.group = Group(config, seed=0)
         self.group.begin()
 

@@ -1,0 +1,84 @@
+"""A simulated host that tells of itself what a live host would: less, and less exactly.
+
+The simulator knows latency and cache misses, which few live hosts tell, and measures the same load
+twice to the last bit, which none does. An agent that has learned on that alone is lost on a live
+host: without them, the shipped one of the time took the right first choice on the simulated lab
+with a chance of 0.1 instead of 0.8.
+"""
+
+from collections.abc import Mapping
+from typing import Self, TypeVar
+
+import msgspec
+import numpy as np
+
+from envs.host import Port, Record, Sample, Traffic
+from envs.scenario import Scenario
+from envs.sim.host import SimHost
+
+K = TypeVar("K", str, int)
+
+KNOWN = 0.3
+"""The share of hosts that tell latency, and of those that tell cache misses."""
+NOISE = 0.05
+"""The most by which a sample is off (standard deviation of the logarithm): a lab on a machine that
+had other work showed 0.08 in one sample of half a second (``results/noise.json.gz``), and a tuner
+takes several of each setting."""
+
+
+class Telemetry(Record, frozen=True):
+    """What a host tells of a sample; ``noise`` is that of its traffic, and of its CPU times."""
+
+    latency: bool
+    cache_misses: bool
+    noise: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Self:
+        """That of a random host."""
+        latency, cache_misses = rng.random(2) < KNOWN
+        noise = float(rng.uniform(0.0, NOISE))
+        return cls(latency=bool(latency), cache_misses=bool(cache_misses), noise=noise)
+
+    def told(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The sample as the host tells it."""
+        moved, spent = np.exp(rng.normal(0.0, self.noise, 2)) if self.noise else (1.0, 1.0)
+        return msgspec.structs.replace(
+            sample,
+            vifs={vif: _port(port, moved) for vif, port in sample.vifs.items()},
+            uplink=_port(sample.uplink, moved),
+            guest_cpu=_times(sample.guest_cpu, spent),
+            backend_cpu=_times(sample.backend_cpu, spent),
+            latency=sample.latency if self.latency else None,
+            cache_misses=sample.cache_misses if self.cache_misses else None,
+        )
+
+
+class ToldHost(SimHost):
+    """A simulated host whose samples are as its telemetry tells them, exactly or with noise."""
+
+    def __init__(self, scenario: Scenario, seed: int, *, noisy: bool = True) -> None:
+        super().__init__(scenario, seed)
+        self._rng = np.random.default_rng(seed)
+        drawn = Telemetry.draw(self._rng)
+        self.telemetry = drawn if noisy else msgspec.structs.replace(drawn, noise=0.0)
+
+    def measure(self, seconds: float) -> Sample:
+        """As ``SimHost`` measures, but as it is told."""
+        return self.telemetry.told(super().measure(seconds), self._rng)
+
+
+def _port(port: Port, factor: float) -> Port:
+    return Port(inward=_traffic(port.inward, factor), outward=_traffic(port.outward, factor))
+
+
+def _traffic(traffic: Traffic, factor: float) -> Traffic:
+    return Traffic(
+        bytes=round(traffic.bytes * factor),
+        packets=round(traffic.packets * factor),
+        drops=round(traffic.drops * factor),
+    )
+
+
+def _times(times: Mapping[K, float], factor: float) -> dict[K, float]:
+    return {key: seconds * factor for key, seconds in times.items()}
