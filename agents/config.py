@@ -31,7 +31,8 @@ class TrainConfig(Record, frozen=True):
     ``width`` and ``embed`` are the sizes of the network.
 
     Every ``evaluate_every`` choices the agent tunes ``evaluate_hosts`` validation hosts in
-    ``tries`` tries each, and the one that did best is what comes out; every ``checkpoint_every`` choices all that is needed to go on is saved.
+    ``tries`` tries each, and the one that did best is what comes out; every ``checkpoint_every``
+    choices all that is needed to go on is saved.
     """
 
     seed: int = 0
