@@ -18,7 +18,8 @@ class TrainConfig(Record, frozen=True):
     First an agent is shown what search finds on ``shown`` generated hosts, in ``search``
     measurements each, and copies it in so many ``passes``. Then it learns from ``choices`` of its
     own. Its hosts are generated, too, unless ``scenario`` names one or ``host`` is the URI of a
-    host, which is then really set and measured; of these it is shown nothing.
+    host, which is then really set and measured; of these it is shown nothing. With ``from``, the
+    folder of an agent (``agent`` is the one that ships), that one learns further, shown nothing.
 
     ``envs`` decisions are made side by side, ``members`` of them for the same host, simulated by
     ``workers`` processes (1: by the one that trains, best where other work keeps the cores busy).
@@ -36,6 +37,7 @@ class TrainConfig(Record, frozen=True):
     """
 
     seed: int = 0
+    from_: str | None = msgspec.field(default=None, name="from")
     shown: int = 1_600
     search: int = 80
     passes: int = 16
@@ -112,7 +114,7 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Train
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not TOML: {error}") from error
     data |= {key: value for key, value in (overrides or {}).items() if value is not None}
-    if data.get("host") or data.get("scenario"):
+    if any(data.get(key) for key in ("host", "scenario", "from")):
         data = {"shown": 0} | data
     if data.get("host"):
         data = {"envs": 4, "members": 4, "workers": 1} | data
@@ -124,5 +126,5 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Train
 
 def render(config: TrainConfig) -> str:
     """The configuration as TOML, keys that are None left out."""
-    pairs = msgspec.structs.asdict(config).items()
+    pairs = msgspec.to_builtins(config).items()
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in pairs if value is not None)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from agents import artifact
+from agents.artifact import Agent
 from agents.heuristics import HEURISTICS
 from agents.learned import AgentPolicy
 from agents.policy import Policy
@@ -31,8 +32,15 @@ def get(name: str, seed: int = 0) -> Policy:
         return RandomSearch(seed=seed)
     if name == "climb":
         return Climb(seed=seed)
-    folder = SHIPPED if name == "agent" else Path(name)
-    if name != "agent" and not folder.exists():
+    if name != "agent" and not Path(name).exists():
         known = ", ".join(names())
         raise InputError(f"no policy {name!r}: use one of {known}, or the folder of an agent")
-    return AgentPolicy(agent=artifact.load(folder), seed=seed, name=name)
+    return AgentPolicy(agent=trained(name), seed=seed, name=name)
+
+
+def trained(name: str) -> Agent:
+    """The agent that ships, or the one in the folder of that path.
+
+    Raises AgentError for a folder that does not hold an agent we can use.
+    """
+    return artifact.load(SHIPPED if name == "agent" else Path(name))

@@ -9,7 +9,7 @@ import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import configure
 
-from agents import artifact, checkpoint
+from agents import artifact, checkpoint, registry
 from agents.artifact import About, Agent
 from agents.config import TrainConfig
 from agents.demonstrations import Demonstration, collect
@@ -35,7 +35,10 @@ class Run:
     def __init__(self, config: TrainConfig, out: Path, *, resume: bool = False) -> None:
         self.config = config
         self.out = out
-        self.layout = Layout(width=config.width, embed=config.embed)
+        start = registry.trained(config.from_) if config.from_ else None
+        self.layout = (
+            start.about.layout if start else Layout(width=config.width, embed=config.embed)
+        )
         self.scores: dict[int, dict[str, float]] = {}
         torch.set_num_threads(1)  # the workers have the other cores
         if config.scenario:
@@ -58,6 +61,9 @@ class Run:
             device="cpu",
         )
         self.network: Network = self.model.policy.mlp_extractor  # type: ignore[assignment]  # ours
+        if start:
+            weights = {name: torch.from_numpy(value) for name, value in start.weights.items()}
+            self.network.load_state_dict(weights)
         self.model.set_logger(configure(str(out / "tensorboard"), ["tensorboard"]))
         if resume:
             checkpoint.restore(self.model, out)
@@ -89,7 +95,7 @@ class Run:
         about = About(
             schema=SCHEMA,
             layout=self.layout,
-            training=msgspec.structs.asdict(self.config),
+            training=msgspec.to_builtins(self.config),
             scores=latest,
         )
         weights = {name: value.detach().numpy().copy() for name, value in network.items()}

@@ -66,9 +66,9 @@ def _options() -> Iterator[click.Option]:
     for field in msgspec.structs.fields(TrainConfig):
         kind = next(k for k in (int, float, str) if k in _kinds(field.type))
         yield click.Option(
-            [f"--{field.name.replace('_', '-')}"],
+            [f"--{field.encode_name.replace('_', '-')}"],
             type=kind,
-            help=f"[default: {field.default}]",
+            help="" if field.default is None else f"[default: {field.default}]",
         )
 
 

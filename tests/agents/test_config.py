@@ -18,7 +18,7 @@ def test_a_file_overrides_the_defaults_and_options_override_the_file(tmp_path: P
 
 def test_what_is_rendered_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    settings = TrainConfig(scenario="lab", shown=0, learning_rate=1e-5)
+    settings = TrainConfig(scenario="lab", from_="agent", shown=0, learning_rate=1e-5)
     path.write_text(config.render(settings))
     assert config.load(path) == settings
 
@@ -28,8 +28,10 @@ def test_a_host_of_ones_own_is_tuned_by_one_group() -> None:
     assert (loaded.envs, loaded.workers) == (loaded.members, 1)
 
 
-@pytest.mark.parametrize("own", [{"host": "lab:"}, {"scenario": "lab"}])
-def test_who_trains_for_a_host_of_ones_own_is_shown_no_others(own: dict[str, str]) -> None:
+@pytest.mark.parametrize("own", [{"host": "lab:"}, {"scenario": "lab"}, {"from": "agent"}])
+def test_who_trains_for_a_host_of_ones_own_or_further_is_shown_no_others(
+    own: dict[str, str],
+) -> None:
     assert config.load(None, own).shown == 0
     assert config.load(None, {**own, "shown": 5}).shown == 5
 

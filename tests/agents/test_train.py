@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from agents import artifact, checkpoint, registry
+from agents import artifact, checkpoint, config, registry
 from agents.config import TrainConfig
 from agents.evaluation import SHARE
 from agents.run import Run, Watch
 from agents.train import Stopped, main, train
 from agents.workers import Workers
-from envs.errors import InputError, TunerError
+from envs.errors import AgentError, InputError, TunerError
 
 TINY = TrainConfig(
     scenario="lab",
@@ -74,6 +74,20 @@ def test_the_agent_that_validated_best_is_the_one_that_stays(
     monkeypatch.setattr("agents.run.scores", lambda *_: {SHARE: next(shares)})
     train(msgspec.structs.replace(TINY, shown=0), tmp_path)
     assert artifact.load(tmp_path / "agent").about.scores == {SHARE: 0.9}
+
+
+def test_an_agent_can_learn_further(trained: Path, tmp_path: Path) -> None:
+    start = artifact.load(trained / "agent")
+    settings = config.load(
+        None, {"from": str(trained / "agent"), "scenario": "lab", "envs": 4, "workers": 1}
+    )
+    run = Run(settings, tmp_path)
+    run.close()
+    assert run.layout == start.about.layout
+    for name, value in run.agent().weights.items():
+        np.testing.assert_array_equal(value, start.weights[name])
+    with pytest.raises(AgentError, match=r"no-such/agent\.json: cannot be read"):
+        Run(msgspec.structs.replace(settings, from_="no-such"), tmp_path)
 
 
 def test_progress_goes_to_stderr_a_line_an_evaluation_where_that_is_no_terminal(
