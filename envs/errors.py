@@ -14,6 +14,9 @@ The message is a single line that names the culprit and says what to do. ``tuner
 and exits with the code; nothing else in the program catches ``TunerError`` to hide it.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 
 class TunerError(Exception):
     """Stops a command. ``exit_code`` is what the shell sees."""
@@ -63,3 +66,12 @@ class HostBusy(HostError):
     """Another tuner holds the lock of this host."""
 
     exit_code = 7
+
+
+@contextlib.contextmanager
+def naming(uri: str) -> Iterator[None]:
+    """Begin the message of any error inside with the host: ``xen: xl info: ...``."""
+    try:
+        yield
+    except TunerError as error:
+        raise type(error)(f"{uri.rstrip(':')}: {error}") from error

@@ -1,12 +1,11 @@
 """A KVM host: described, set and measured through commands on it alone."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from envs import knobs
-from envs.errors import HostError, InputError, NotApplied
+from envs.errors import HostError, InputError, NotApplied, naming
 from envs.host import (
     BRIDGE_MODES,
     Backend,
@@ -74,7 +73,7 @@ class KvmHost:
         via = _libvirt(uri)
         carrier = transport or reach(uri)
         try:
-            with _named(uri):
+            with naming(uri):
                 found = sites.look(carrier, uri, FOLDER, via)
         except BaseException:
             carrier.close()
@@ -135,8 +134,8 @@ class KvmHost:
         to put back. A command that fails does not keep the rest from being put back. Raises
         NotApplied naming what did not take.
         """
-        then = from_json(snapshot, KvmState)
-        with _named(self._site.uri):
+        with naming(self._site.uri):
+            then = from_json(snapshot, KvmState)
             site = sites.look(self.transport, self._site.uri, FOLDER, self._site.libvirt)
         if site.guests != self._site.guests:
             self._site, self._spec = site, None
@@ -160,14 +159,14 @@ class KvmHost:
     def _measure(self, spec: HostSpec, seconds: float) -> Sample:
         asked = measuring(self._site, seconds)
         answers = self.transport.run_all(asked, timeout=PATIENCE + seconds)
-        with _named(self._site.uri):
+        with naming(self._site.uri):
             return sample(self._site, spec, *measured(self._site, answers))
 
     def _read(self) -> tuple[KvmState, BridgeFound]:
         return self._taken_in(self.transport.run_all(questions(self._site), timeout=PATIENCE))
 
     def _taken_in(self, answers: Sequence[Result]) -> tuple[KvmState, BridgeFound]:
-        with _named(self._site.uri):
+        with naming(self._site.uri):
             return answered(self._site, tuple(answers), bypass_filters=self._bypass_filters)
 
     def _plan(self, target: Settings) -> tuple[KvmState, KvmState, tuple[Change, ...]]:
@@ -258,12 +257,3 @@ def _libvirt(uri: str) -> Libvirt | None:
         f"{uri!r}: write qemu:///system or qemu+ssh://user@host:port/system, or, for guests that "
         "libvirt does not run, kvm: or kvm+ssh://user@host:port"
     )
-
-
-@contextlib.contextmanager
-def _named(uri: str) -> Iterator[None]:
-    """Errors inside name the host."""
-    try:
-        yield
-    except HostError as error:
-        raise type(error)(f"{uri}: {error}") from error

@@ -1,12 +1,11 @@
 """A Xen host: described, set and measured through commands in dom0 alone."""
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from envs import knobs
-from envs.errors import HostError, InputError, NotApplied
+from envs.errors import HostError, InputError, NotApplied, naming
 from envs.host import HostSpec, Sample, Settings, from_json, to_json
 from envs.hosts.change import Change, Command, commands
 from envs.hosts.roles import LOOK, roles_of
@@ -51,7 +50,7 @@ class XenHost:
             raise InputError(f"{uri!r}: write xen: or xen+ssh://user@host:port")
         via = transport or reach(uri)
         try:
-            with _named(uri):
+            with naming(uri):
                 found = site.look(via, uri, FOLDER)
             return cls(found, via, bypass_filters=bypass_filters)
         except BaseException:
@@ -129,9 +128,9 @@ class XenHost:
     def _describe(self) -> tuple[HostSpec, Present]:
         if self._described is None:
             present, _ = self._read()
-            with _named(self._site.uri):
+            with naming(self._site.uri):
                 bare = spec_of(self._site, present)
-                roles = roles_of(bare, self._sample(bare, present, LOOK))
+            roles = roles_of(bare, self._sample(bare, present, LOOK))
             self._described = spec_of(self._site, present, roles), present
         return self._described
 
@@ -140,7 +139,7 @@ class XenHost:
         before = self._count()
         time.sleep(max(0.0, seconds - (time.monotonic() - started)))
         after = self._count()
-        with _named(self._site.uri):
+        with naming(self._site.uri):
             return sample(self._site, present, spec, before, after)
 
     def _read(self) -> tuple[Present, XenState]:
@@ -148,7 +147,7 @@ class XenHost:
         return self._taken_in(self.transport.run_all(questions, timeout=PATIENCE))
 
     def _taken_in(self, answers: Sequence[Result]) -> tuple[Present, XenState]:
-        with _named(self._site.uri):
+        with naming(self._site.uri):
             present = reading.present(self._site, answers, bypass_filters=self._bypass_filters)
             return present, state_of(present)
 
@@ -181,14 +180,12 @@ class XenHost:
 
     def _count(self) -> Counters:
         answers = self.transport.run_all(QUESTIONS, timeout=PATIENCE)
-        with _named(self._site.uri):
+        with naming(self._site.uri):
             return count(answers)
 
     def _snapshot(self, snapshot: bytes) -> XenState:
-        try:
+        with naming(self._site.uri):
             return from_json(snapshot, XenState)
-        except InputError as error:
-            raise InputError(f"{_name(self._site.uri)}: not a snapshot of Xen: {error}") from error
 
 
 def _same_guests(uri: str, described: Present, present: Present) -> None:
@@ -208,17 +205,3 @@ def _same_guests(uri: str, described: Present, present: Present) -> None:
         uuid, _, device = key.rpartition("/")
         what = "new" if key in present.vifs else "gone"
         raise HostError(f"{uri}: {device} of guest {described.names[uuid]!r} is {what}")
-
-
-@contextlib.contextmanager
-def _named(uri: str) -> Iterator[None]:
-    """Put the host's name before what went wrong with it."""
-    try:
-        yield
-    except HostError as error:
-        raise type(error)(f"{_name(uri)}: {error}") from error
-
-
-def _name(uri: str) -> str:
-    """The host as a message begins with it: ``xen``, not ``xen:``."""
-    return uri.rstrip(":")

@@ -221,7 +221,7 @@ def test_libvirt_that_does_not_answer_is_one_clear_line(answer: Result, complain
 
 def test_a_host_without_guests_or_without_a_tap_has_nothing_to_tune() -> None:
     fake = FakeKvm()
-    with pytest.raises(HostError, match=r"^kvm:: no guest runs there: there is nothing to tune"):
+    with pytest.raises(HostError, match=r"^kvm: no guest runs there: there is nothing to tune"):
         KvmHost.open("kvm:", fake)
     fake.add("vm", 100)
     fake.files["/proc/100/fdinfo/30"] = "iff:\tgone\n"

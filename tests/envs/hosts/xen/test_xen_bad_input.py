@@ -81,7 +81,7 @@ def test_no_guests() -> None:
 
 def test_a_snapshot_of_something_else() -> None:
     host = XenHost.open("xen:", Answers(out=HEALTHY))
-    with pytest.raises(InputError, match=r"^xen: not a snapshot of Xen"):
+    with pytest.raises(InputError, match=r"^xen: not a valid XenState"):
         host.restore(b"{}")
 
 
