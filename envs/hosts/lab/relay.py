@@ -31,8 +31,16 @@ SPINS = 64
 Way = tuple[int, int]
 
 
+class Gone(Exception):
+    """The tap ``source`` was removed, and nothing will ever come from it again."""
+
+    def __init__(self, source: int) -> None:
+        super().__init__(source)
+        self.source = source
+
+
 def move(ways: list[Way], frame: bytearray, view: memoryview) -> int:
-    """Carry up to a batch of frames each way; how many were carried in all."""
+    """Carry up to a batch of frames each way; how many were carried in all. Raises Gone."""
     moved = 0
     into = [frame]
     readv, write = os.readv, os.write
@@ -47,6 +55,8 @@ def move(ways: list[Way], frame: bytearray, view: memoryview) -> int:
                     continue
         except BlockingIOError:
             continue
+        except OSError as error:
+            raise Gone(source) from error
     return moved
 
 
@@ -70,10 +80,13 @@ class Relay:
             if self._new_orders:
                 self._new_orders = False
                 self._take_orders()
-            if self._poll:
-                self._spin()
-            else:
-                self._sleep()
+            try:
+                if self._poll and self._ways:
+                    self._spin()
+                else:
+                    self._sleep()
+            except Gone as gone:  # the other vifs are served as before
+                self._ways = [way for way in self._ways if gone.source not in way]
 
     def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
         self._new_orders = True
