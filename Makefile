@@ -41,7 +41,7 @@ $(VENV)/demo.ready: $(VENV)/pip.ready pyproject.toml
 	touch $@
 
 $(VENV)/test.ready: $(VENV)/pip.ready pyproject.toml
-	$(PIP) install --constraint requirements.lock --no-build-isolation --editable '.[lab,ssh,plot,train,dev]'
+	$(PIP) install --constraint requirements.lock --no-build-isolation --editable '.[lab,ssh,plot,suite,train,dev]'
 	touch $@ $(VENV)/demo.ready
 
 programs:

@@ -80,12 +80,36 @@ def cache_aware(history: History, settings: Settings) -> Settings:
     return replace(settings, placement=place)
 
 
-def credit_stealing(history: History, settings: Settings) -> Settings:
-    """Give the driver domain the strongest boost, so that it always has credit for I/O."""
+def pinned(history: History, settings: Settings) -> Settings:
+    """A core of its own for each backend and I/O VCPU, as operators pin by hand.
+
+    They go round the cores from the uplink outwards, each backend beside the guests that it
+    serves, and round again where there are more of them than cores. CPU-bound guests have what
+    cores are left, or else all. Side-cores stay with the backends.
+    """
+    spec = history.spec
+    place, side = dict(settings.placement), frozenset(settings.side_cores)
+    cores = [core for domain in llc_domains(spec) for core in domain if core not in side]
+    idle = dict.fromkeys([*(b.name for b in spec.backends), *(g.name for g in spec.guests)], 0.0)
+    names: list[str] = []
+    for backend, guests in _served(spec, idle).items():
+        names += [backend] if spec.limits.backends and not side else []
+        names += [v for guest in guests for v in guest.vcpus] if spec.limits.guests else []
+    place |= {name: (cores[i % len(cores)],) for i, name in enumerate(names)}
+    if spec.limits.guests:
+        rest = tuple(sorted(cores[len(names) :] or cores))
+        place |= {v: rest for g in spec.guests if g.role == "cpu" for v in g.vcpus}
+    return replace(settings, placement=place)
+
+
+def credit_stealing(
+    history: History, settings: Settings, level: int = WEIGHT_LEVELS[-1]
+) -> Settings:
+    """Give the driver domain a boost, the strongest, so that it always has credit for I/O."""
     spec = history.spec
     if spec.driver_domain not in spec.limits.weights:
         return settings
-    value = Value(number=WEIGHT_LEVELS[-1])
+    value = Value(number=level)
     menu = Menu(spec, history.baseline)
     return menu.settle("driver_weight", spec.driver_domain, value, settings)
 
@@ -110,7 +134,7 @@ def adaptive_queue(history: History, settings: Settings) -> Settings:
     return replace(settings, tx_queue={vif: max(now[vif], n) for vif, n in longer.items()})
 
 
-def side_cores(history: History, settings: Settings) -> Settings:
+def side_cores(history: History, settings: Settings, *, polling: bool = True) -> Settings:
     """Reserve as many cores as the backends kept busy at the baseline, polled where that works.
 
     The cores are the nearest to the uplink; each backend has its own where there are enough.
@@ -118,7 +142,7 @@ def side_cores(history: History, settings: Settings) -> Settings:
     spec, sample = history.spec, history.baseline_sample
     menu = Menu(spec, history.baseline)
     offered = [v for v in menu.values("side_cores", "", settings) if v.cores]
-    best = [v for v in offered if v.polling] or offered
+    best = [v for v in offered if v.polling == polling] or offered
     if not spec.limits.side_cores or not best:
         return settings
     busy = math.ceil(sum(sample.backend_cpu.values()) / sample.seconds)
@@ -143,8 +167,9 @@ HEURISTICS: tuple[Heuristic, ...] = (
     Heuristic("liao-all", LIAO),
     Heuristic("lee", (side_cores,)),
     Heuristic("both", (side_cores, *LIAO)),
+    Heuristic("expert", (pinned,)),
 )
-"""Stock, every technique alone, each paper's together, and both papers'."""
+"""Stock, every technique alone, each paper's together, both papers', and the expert's pinning."""
 
 
 def _served(spec: HostSpec, use: Mapping[str, float]) -> dict[str, list[Guest]]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import bootstrap, trim_mean
 
 from tuner.judge import CONFIDENCE, Interval
@@ -22,19 +23,30 @@ def mean_ratio(groups: Sequence[Sequence[float]], seed: int = 0) -> Interval:
 
     ``groups`` holds the ratios of each host. There is no interval unless every host has two.
     """
-    logs = [np.log(np.asarray(group, dtype=float)) for group in groups]
-    mean = math.exp(float(_interquartile_mean(*logs)))
+    found = _interval([np.log(np.asarray(group, dtype=float)) for group in groups], seed)
+    if found.low is None or found.high is None:
+        return Interval(mean=math.exp(found.mean), low=None, high=None)
+    return Interval(mean=math.exp(found.mean), low=math.exp(found.low), high=math.exp(found.high))
+
+
+def interquartile_mean(scores: Sequence[float], seed: int = 0) -> Interval:
+    """Interquartile mean of scores, one for each host, and its bootstrap interval over hosts."""
+    return _interval([np.asarray(scores, dtype=float)], seed)
+
+
+def _interval(groups: Sequence[NDArray[np.float64]], seed: int) -> Interval:
+    mean = float(_interquartile_mean(*groups))
     if any(len(group) < 2 for group in groups):
         return Interval(mean=mean, low=None, high=None)
     found = bootstrap(
-        logs,
+        groups,
         _interquartile_mean,
         n_resamples=RESAMPLES,
         confidence_level=CONFIDENCE,
         method="percentile",  # the others divide by zero where all runs agree
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return Interval(mean=mean, low=math.exp(float(found.low)), high=math.exp(float(found.high)))
+    return Interval(mean=mean, low=float(found.low), high=float(found.high))
 
 
 def _interquartile_mean(*groups: Any, axis: int = -1) -> Any:  # noqa: ANN401 - arrays of any shape

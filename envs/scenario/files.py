@@ -1,5 +1,6 @@
 """Scenarios as TOML files: the shipped ones by name, any other by its path."""
 
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import msgspec
 
 from envs.errors import InputError
+from envs.scenario.generator import generate
 from envs.scenario.records import Scenario
 
 _SHIPPED = files("envs") / "scenarios"
+_GENERATED = re.compile(r"generated-(\d{1,9})")
 
 
 def names() -> tuple[str, ...]:
@@ -19,7 +22,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(name_or_path: str) -> Scenario:
-    """A shipped scenario by name, or one from a TOML file (anything with a slash or ``.toml``).
+    """A shipped or generated scenario by name, or one from a TOML file (a slash or ``.toml``).
 
     Raises InputError naming the file, the key and the reason.
     """
@@ -30,8 +33,11 @@ def load(name_or_path: str) -> Scenario:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read the scenario {path}: {error}") from error
         return parse(text, str(path))
+    if generated := _GENERATED.fullmatch(name_or_path):
+        return generate(int(generated[1]))
     if name_or_path not in names():
-        raise InputError(f"no scenario {name_or_path!r}; there are {', '.join(names())}")
+        known = ", ".join([*names(), "generated-SEED"])
+        raise InputError(f"no scenario {name_or_path!r}; there are {known}")
     file = _SHIPPED / f"{name_or_path}.toml"
     return parse(file.read_text(encoding="utf-8"), file.name)
 

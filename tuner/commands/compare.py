@@ -1,6 +1,8 @@
 """``tuner compare``: policies on the same hosts with the same number of measurements."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +13,7 @@ from envs import scenario
 from envs.errors import InputError
 from envs.hosts.lab.config import Workload
 from envs.reward import Guards
-from tuner import report
+from tuner import report, suite, suite_report
 from tuner.commands import options
 from tuner.compare import (
     STOCK,
@@ -48,6 +50,13 @@ PAIRS = 2
     help="Fresh labs of this workload instead, one for each run; may be repeated.",
 )
 @click.option(
+    "--suite",
+    "hosts",
+    type=click.IntRange(1),
+    metavar="HOSTS",
+    help="That many generated test hosts instead, with up to a hundred measurements on each.",
+)
+@click.option(
     "--policy",
     "policies",
     multiple=True,
@@ -75,6 +84,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     scenarios: tuple[str, ...],
     uri: str | None,
     workloads: tuple[Workload, ...],
+    hosts: int | None,
     policies: tuple[str, ...],
     runs: int,
     tries: int,
@@ -88,12 +98,17 @@ def command(  # noqa: PLR0913 - one parameter for each option
     Each policy may try the same number of settings and keeps the best it measured. What each kept
     is measured again, next to the host as found. A live host is as found again in the end.
     """
-    if (len(scenarios) > 0) + (uri is not None) + (len(workloads) > 0) > 1:
-        raise InputError("choose one of --scenario, --host and --lab")
+    given = (len(scenarios) > 0, uri is not None, len(workloads) > 0, hosts is not None)
+    if sum(given) > 1:
+        raise InputError("choose one of --scenario, --host, --lab and --suite")
     output = Output(as_json=as_json)
+    if hosts is not None:
+        _suite(output, hosts, policies, out)
+        return
     kind = options.kind_of(uri) if uri else "lab" if workloads else "sim"
     rules = options.guards_of(kind, guards)
-    draw = _pictures(out) if out is not None else None
+    if out is not None:
+        _can_draw(out)
     names = tuple(dict.fromkeys([STOCK, *(policies or registry.names())]))
     budget = options.budget_of(kind, tries=tries, pairs=PAIRS, seconds=seconds)
     scenarios = scenarios or (scenario.names() if kind == "sim" else ())
@@ -111,20 +126,35 @@ def command(  # noqa: PLR0913 - one parameter for each option
     made = report.comparison(results, budget, rules)
     for table in report.tables(made):
         output.show(table, "")
-    if out is not None and draw is not None:
-        for path in (*report.save(made, out), *draw(made, out)):
+    if out is not None:
+        from tuner import plots  # noqa: PLC0415 - only pictures need matplotlib
+
+        for path in (*report.save(made, out), *plots.save(made, out)):
             output.say(f"wrote {path}")
     output.emit(made)
 
 
-def _pictures(out: Path) -> Callable[[report.Comparison, Path], tuple[Path, ...]]:
-    """What draws the pictures, and their folder: what may fail does so before measuring begins."""
+def _suite(output: Output, hosts: int, policies: Sequence[str], out: Path | None) -> None:
+    """Play the suite; what is played stays in ``out``."""
+    if out is None:
+        raise InputError("--suite keeps what it has played: give it a folder with --out")
+    _can_draw(out)
+    names = tuple(dict.fromkeys([STOCK, *(policies or registry.names())]))
+    with output.progress(hosts * (len(names) + 1), "suite") as step:
+        outcome = suite.run(out, hosts, names, len(os.sched_getaffinity(0)), step)
+    output.show(suite_report.table(outcome), suite_report.worst(outcome))
+    from tuner import suite_plots  # noqa: PLC0415 - only pictures need matplotlib
+
+    for path in suite_plots.save(outcome, out):
+        output.say(f"wrote {path}")
+    output.emit(outcome)
+
+
+def _can_draw(out: Path) -> None:
+    """Make the folder of the pictures: what may fail does so before measuring begins."""
     report.make(out)
-    try:
-        from tuner import plots  # noqa: PLC0415 - only pictures need matplotlib
-    except ImportError as error:
-        raise InputError("--out needs matplotlib: pip install 'viotune[plot]'") from error
-    return plots.save
+    if find_spec("matplotlib") is None:
+        raise InputError("--out needs matplotlib: pip install 'viotune[plot]'")
 
 
 def _on_live_host(

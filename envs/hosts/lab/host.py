@@ -256,6 +256,9 @@ class LabHost:
         texts = files_read(read)
         record.tasks(self._lab, texts)
         found = bridge.found(BRIDGE, answers, bypass_filters=self._bypass_filters)
+        for guest in self._plan.guests:
+            if guest.vif not in found.links:
+                raise record.has_ended(self._lab, guest.vif)
         kept = texts.get(context.stock_bridge_file)
         orders = from_json(texts[context.duties_file].encode(), Duties)
         serving = {

@@ -1,0 +1,82 @@
+"""Pictures of a suite's outcome, and its document beside them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from envs.errors import InputError
+from tuner.plots import BLUE, FAINT, GREEN, GRID, INK, ORANGE, RED, house_style, write
+from tuner.suite import AGENT, MARKS, RANKED, Standing, Suite
+
+COLOURS = {AGENT: BLUE, "recipe": ORANGE, "both": GREEN, "climb": RED, "tpe": INK}
+"""The series that stand out; all others are grey, named at their end."""
+
+
+def save(suite: Suite, folder: Path) -> tuple[Path, ...]:
+    """Write ``suite.json`` and the pictures; the files written."""
+    document = folder / "suite.json"
+    try:
+        document.write_bytes(msgspec.json.format(msgspec.json.encode(suite), indent=1) + b"\n")
+    except OSError as error:
+        raise InputError(f"cannot write {document}: {error.strerror}") from error
+    pictures = {"curves.png": curves(suite.standings), "profile.png": profile(suite)}
+    for name, figure in pictures.items():
+        write(figure, folder / name)
+    return (document, *(folder / name for name in pictures))
+
+
+def curves(standings: Sequence[Standing]) -> Figure:
+    """The share of the best known gain against the number of measurements."""
+    figure, axes = _figure()
+    for one in standings:
+        marks = list(one.scores)
+        means = [score.mean for score in one.scores.values()]
+        _line(axes, one.policy, marks, means)
+        if one.policy == AGENT:
+            lows = [score.low or score.mean for score in one.scores.values()]
+            highs = [score.high or score.mean for score in one.scores.values()]
+            axes.fill_between(marks, lows, highs, color=BLUE, alpha=0.15, lw=0)
+    axes.set_xscale("log")
+    axes.set_xticks(MARKS, [str(mark) for mark in MARKS])
+    axes.set_xlim(1.0, 2.2 * MARKS[-1])
+    axes.set_ylim(min(0.0, *(s.mean for one in standings for s in one.scores.values())), 1.02)
+    axes.set_xlabel("measurements, besides that of the host as found")
+    axes.set_ylabel("share of the best known gain")
+    axes.set_title("Hosts never seen before: what each policy keeps", loc="left")
+    return figure
+
+
+def profile(suite: Suite) -> Figure:
+    """The share of hosts on which a policy reaches at least so much after ``RANKED``."""
+    figure, axes = _figure()
+    levels = np.linspace(0.0, 1.0, 101)
+    for name, by_mark in suite.each.items():
+        scores = np.array(by_mark[RANKED])
+        _line(axes, name, levels.tolist(), [float((scores >= t).mean()) for t in levels])
+    axes.set_xlim(0.0, 1.18)
+    axes.set_ylim(0.0, 1.02)
+    axes.set_xlabel("share of the best known gain")
+    axes.set_ylabel("share of the hosts that reach it")
+    axes.set_title(f"After {RANKED} measurements", loc="left")
+    return figure
+
+
+def _figure() -> tuple[Figure, Axes]:
+    house_style()
+    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.grid(color=GRID, lw=0.6)
+    return figure, axes
+
+
+def _line(axes: Axes, name: str, x: Sequence[float], y: Sequence[float]) -> None:
+    colour = COLOURS.get(name, FAINT)
+    axes.plot(x, y, color=colour, lw=2.2 if name == AGENT else 1.3, label=name)
+    axes.annotate(
+        name, (x[-1], y[-1]), xytext=(4, 0), textcoords="offset points",
+        va="center", fontsize=8, color=colour,
+    )  # fmt: skip
