@@ -143,10 +143,24 @@ def task(lab: Lab, key: str, process: Process, texts: Mapping[str, str]) -> Task
         found = linux.task(stat_text, texts.get(f"{folder}/schedstat", ""))
         if found.start == process.start and found.state not in "ZX":
             return found
+    raise has_ended(lab, key)
+
+
+def has_ended(lab: Lab, part: str) -> HostError:
+    """The error that a part of a lab, without which it is none, is not there any more."""
     name = lab.config.name
-    raise HostError(
-        f"{key} of lab {name!r} has ended: run: tuner lab down {name}, then: tuner lab up {name}"
+    return HostError(
+        f"{part} of lab {name!r} has ended: run: tuner lab down {name}, then: tuner lab up {name}"
     )
+
+
+def alive(process: Process) -> bool:
+    """Whether a process of this machine still runs."""
+    try:
+        found = linux.task(Path(f"/proc/{process.pid}/stat").read_text())
+    except OSError:
+        return False
+    return found.start == process.start and found.state not in "ZX"
 
 
 def _private(path: Path, uid: int) -> bool:
