@@ -60,6 +60,7 @@ class Transaction:
         self._expected = begun.snapshot.encode()
         self._seen = {to_json(begun.found): begun.snapshot.encode()}
         self._sure = True
+        self._confirming: Confirmed | None = None
 
     @property
     def pending(self) -> Pending:
@@ -109,13 +110,21 @@ class Transaction:
             return self.host.measure(seconds)
 
     def confirm(self, reason: str = "") -> None:
-        """Keep the settings as they are now: the end of the block will not undo them."""
+        """Keep the settings as they are now: the end of the block will not undo them.
+
+        Raises HostError where the host, asked afterwards, was not told so.
+        """
         settings, snapshot = self._settled()
+        self._confirming = Confirmed(settings=settings, snapshot=snapshot, reason=reason)
         try:
-            self.journal.close(Confirmed(settings=settings, snapshot=snapshot, reason=reason))
+            self.journal.close(self._confirming)
         except CommandFailed:  # the link broke: only the host knows whether it was told
-            if self.journal.standing().pending is not None:
+            if not self._is_confirmed():
                 raise
+        else:
+            with suppress(CommandFailed):
+                if not self._is_confirmed():
+                    raise HostError("the host says that it has confirmed, and has not")
         self.ended = True
 
     def hold(self, reason: str = "") -> None:
@@ -132,6 +141,8 @@ class Transaction:
 
     def undo(self, reason: str = "") -> None:
         """Put the host back as it was found, except for what somebody else has set meanwhile."""
+        if self._confirming is not None and self._is_confirmed():
+            return  # it was told after all
         self._now = None
         try:
             self._held.renew()
@@ -143,6 +154,11 @@ class Transaction:
         if kept:
             reason += f"; kept what somebody else set meanwhile: {', '.join(kept)}"
         self.journal.close(Restored(reason=reason, kept=kept))
+
+    def _is_confirmed(self) -> bool:
+        """Whether the host's journal ends with the confirmation."""
+        last = self.journal.standing().generations[-1:]
+        return [one.after for one in last] == [self._confirming]
 
     def _settled(self) -> tuple[Settings, str]:
         if self._now is None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from stumbling_host import FOUND, StumblingHost
 
-from envs.errors import HostBusy, HostError, IllegalSetting, InputError, NotApplied
+from envs.errors import CommandFailed, HostBusy, HostError, IllegalSetting, InputError, NotApplied
 from envs.host import Settings
+from envs.hosts.transport import LocalTransport, Result
 from tuner import state
 from tuner.interrupts import Interrupted
 from tuner.transaction import lent, recover, roll_back, transaction
@@ -51,6 +54,44 @@ def test_without_a_confirmation_the_host_is_as_found(host: StumblingHost) -> Non
 def test_a_confirmed_setting_stays(host: StumblingHost) -> None:
     keep(host, LONGER)
     assert host.now == LONGER
+
+
+class Lossy(LocalTransport):
+    """Loses commands that close a transaction, or their answers, and the next command's as well."""
+
+    def __init__(self, ways: list[str]) -> None:
+        self.ways = ways
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+        closing = "close" in argv or (self.ways and self.ways[0] == "answer to look lost")
+        way = self.ways.pop(0) if closing and self.ways else ""
+        lost = Result(argv=tuple(argv), rc=0)
+        if way != "command lost":
+            lost = super().run(argv, stdin=stdin, timeout=timeout)
+        if way.startswith("answer"):
+            raise CommandFailed("the link broke")
+        return lost
+
+
+@pytest.mark.parametrize(
+    ("ways", "kept"),
+    [
+        (["command lost"], False),
+        (["answer lost"], True),
+        (["answer lost", "answer to look lost"], True),
+    ],
+)
+def test_whether_a_setting_is_confirmed_is_what_the_host_says(
+    host: StumblingHost, ways: list[str], kept: bool
+) -> None:
+    host.transport = Lossy(ways)
+    with suppress(HostError):
+        keep(host, LONGER)
+    assert host.now == (LONGER if kept else FOUND)
+    with state.held(host) as held:
+        standing = held.journal.standing()
+    assert standing.pending is None
+    assert len(standing.generations) == kept
 
 
 def test_an_exception_restores_and_goes_on(host: StumblingHost) -> None:
