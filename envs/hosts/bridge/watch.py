@@ -53,7 +53,13 @@ echo "the watcher of $bridge did not start: are setsid, bridge and tc installed?
 exit 1
 """
 
-_STOP = 'for pid in $(pids "$1"); do kill -TERM "-$pid" 2>/dev/null; done; true'
+_STOP = r"""
+for pid in $(pids "$1"); do kill -TERM "-$pid" 2>/dev/null; done
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    if [ -z "$(pids "$1")" ]; then exit 0; fi
+    sleep 0.1
+done
+"""
 
 _SHOW = 'for pid in $(pids "$1"); do cat "/proc/$pid/cmdline"; break; done'
 
@@ -64,7 +70,10 @@ def start(bridge: str, words: tuple[str, ...]) -> Command:
 
 
 def stop(bridge: str) -> Command:
-    """The command that ends the watchers of a bridge; they take nothing back."""
+    """The command that ends the watchers of a bridge, and waits until none is seen.
+
+    They take nothing back.
+    """
     return ("sh", "-c", _PIDS + _STOP, "sh", bridge)
 
 
