@@ -2,6 +2,7 @@
 
     sim:NAME?seed=N                         a simulated host: a shipped scenario, or a file's path
     lab:NAME                                a lab on this machine; ``lab:`` is the one named default
+    lab:kvm, lab:xen                        the emulated labs of this machine
     qemu:///system                          QEMU guests that this machine's libvirt runs
     qemu+ssh://user@host:port/system        those of another machine
     kvm:, kvm+ssh://user@host:port          QEMU guests that anything else runs
@@ -12,6 +13,7 @@ The kinds are imported when they are asked for: a lab needs no compiler, a simul
 
 from envs.errors import InputError
 from envs.host import Host
+from envs.hosts import emulated
 
 KNOWN = "sim:SCENARIO, lab:NAME, qemu:///system, kvm:, xen: (or qemu+ssh://user@host/system etc.)"
 
@@ -47,6 +49,8 @@ def _simulated(uri: str, rest: str) -> Host:
 
 
 def _lab(name: str, bypass_filters: bool) -> Host:
+    if name in emulated.KINDS:
+        return emulated.lab_of(name).host(bypass_filters=bypass_filters)
     from envs.hosts.lab.host import LabHost  # noqa: PLC0415
 
     return LabHost.open(name or "default", bypass_filters=bypass_filters)

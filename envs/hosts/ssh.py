@@ -27,12 +27,14 @@ try:
 except ImportError as error:  # pragma: no cover - depends on what is installed
     raise InputError("hosts over SSH need asyncssh: pip install 'viotune[ssh]'") from error
 
-CONNECT_SECONDS = 20.0
-"""How long connecting and logging in may take, jump hosts included."""
-GRACE = 5.0
+CONNECT_SECONDS = 60.0
+"""How long connecting and logging in may take, jump hosts included; a busy host takes its time."""
+GRACE = 15.0
 """Seconds beyond a command's own limit until the link itself is taken to be broken."""
 KEEPALIVE = 5.0
 """Seconds of silence after which the other side is asked whether it is still there."""
+KEEPALIVES = 6
+"""How often it is asked in vain until the link is taken to be broken."""
 
 _RUNNER = """sh -c 'eval "$(head -c "$0")"' {size}"""
 _SUDO_LINE = "ALL=(root) NOPASSWD: /usr/bin/timeout"
@@ -89,12 +91,14 @@ class SshTransport:
     repeated, for nobody knows how far it came.
     """
 
-    def __init__(self, where: Address) -> None:
+    def __init__(self, where: Address, configuration: Sequence[Path] | None = None) -> None:
         """Connect, log in and find out whether sudo is needed.
 
+        ``configuration``: files as ssh_config(5) has them, instead of the user's and the machine's.
         Raises HostError where that cannot be, Unprivileged where sudo wants a password.
         """
         self.where = where
+        self._configuration = _configuration() if configuration is None else configuration
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name=f"ssh to {where}", daemon=True
@@ -108,21 +112,25 @@ class SshTransport:
             self.close()
             raise
 
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Result:
         """Run one command there. See ``Transport.run``."""
         return self._batch([tuple(argv)], stdin, timeout)[0]
 
     def run_all(
-        self, commands: Sequence[Sequence[str]], *, timeout: float = 10.0
+        self, commands: Sequence[Sequence[str]], *, timeout: float = 30.0
     ) -> tuple[Result, ...]:
         """Run commands there, in one round trip. See ``Transport.run_all``."""
         words = [tuple(argv) for argv in commands]
         return self._batch(words, b"", timeout) if words else ()
 
+    def hang_up(self) -> None:
+        """Close the connection; the next command opens another."""
+        self._await(self._goodbye())
+
     def close(self) -> None:
         """Close the connection and end the thread."""
         if self._thread.is_alive():
-            self._await(self._goodbye())
+            self.hang_up()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -199,7 +207,7 @@ class SshTransport:
         if self._connection is None or self._connection.is_closed():
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    self._connection = await _connect(self.where)
+                    self._connection = await _connect(self.where, self._configuration)
             except (asyncssh.Error, OSError, ValueError) as error:
                 raise HostError(_why_not(self.where, error)) from error
         return self._connection
@@ -210,14 +218,15 @@ def _raw(printed: bytes | str | None) -> bytes:
     return printed if isinstance(printed, bytes) else (printed or "").encode()
 
 
-async def _connect(where: Address) -> "asyncssh.SSHClientConnection":
+async def _connect(where: Address, configuration: Sequence[Path]) -> "asyncssh.SSHClientConnection":
     """A connection as OpenSSH would make it, without ever asking anything of a person."""
-    config = _configuration()
+    config = [str(path) for path in configuration if path.is_file()]
     said = {"username": where.user, "port": where.port}
     options = await asyncssh.SSHClientConnectionOptions.construct(
         config=config,
         host=where.host,
         keepalive_interval=KEEPALIVE,
+        keepalive_count_max=KEEPALIVES,
         connect_timeout=CONNECT_SECONDS,
         password=None,
         kbdint_auth=False,
@@ -228,10 +237,9 @@ async def _connect(where: Address) -> "asyncssh.SSHClientConnection":
     return await asyncssh.connect(where.host, options=options, config=config)
 
 
-def _configuration() -> list[str]:
+def _configuration() -> tuple[Path, ...]:
     """The user's and the machine's configuration; what the first says counts, as in ssh(1)."""
-    files = (Path("~/.ssh/config").expanduser(), Path("/etc/ssh/ssh_config"))
-    return [str(path) for path in files if path.is_file()]
+    return (Path("~/.ssh/config").expanduser(), Path("/etc/ssh/ssh_config"))
 
 
 def _why_not(where: Address, error: Exception) -> str:

@@ -35,7 +35,7 @@ class Result(Record, frozen=True):
 class Transport(Protocol):
     """Runs commands on one host."""
 
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Result:
         """Run one command to its end, at most ``timeout`` seconds.
 
         A command that fails is a Result with its return code; raises CommandFailed only where
@@ -44,7 +44,7 @@ class Transport(Protocol):
         ...
 
     def run_all(
-        self, commands: Sequence[Sequence[str]], *, timeout: float = 10.0
+        self, commands: Sequence[Sequence[str]], *, timeout: float = 30.0
     ) -> tuple[Result, ...]:
         """Run commands one after the other, in one round trip; the result of each, in order.
 
@@ -65,7 +65,7 @@ class LocalTransport:
     cut off a command halfway through changing something.
     """
 
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Result:
         """Run one command here. See ``Transport.run``."""
         words = tuple(argv)
         try:
@@ -88,7 +88,7 @@ class LocalTransport:
         return Result(argv=words, rc=done.returncode, out=out, err=err)
 
     def run_all(
-        self, commands: Sequence[Sequence[str]], *, timeout: float = 10.0
+        self, commands: Sequence[Sequence[str]], *, timeout: float = 30.0
     ) -> tuple[Result, ...]:
         """Run commands here, one after the other. See ``Transport.run_all``."""
         end = time.monotonic() + timeout
@@ -109,7 +109,7 @@ class RecordingTransport:
         self.results: list[Result] = []
         self.trips = 0
 
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Result:
         """Run one command through the inner transport. See ``Transport.run``."""
         result = self._inner.run(argv, stdin=stdin, timeout=timeout)
         self.results.append(result)
@@ -117,7 +117,7 @@ class RecordingTransport:
         return result
 
     def run_all(
-        self, commands: Sequence[Sequence[str]], *, timeout: float = 10.0
+        self, commands: Sequence[Sequence[str]], *, timeout: float = 30.0
     ) -> tuple[Result, ...]:
         """Run commands through the inner transport. See ``Transport.run_all``."""
         results = self._inner.run_all(commands, timeout=timeout)
@@ -145,7 +145,7 @@ class RecordedTransport:
         self.asked: list[tuple[str, ...]] = []
         self.trips = 0
 
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:  # noqa: ARG002 - a recording reads nothing and takes no time
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Result:  # noqa: ARG002 - a recording reads nothing and takes no time
         """Give the next recorded result of this command. See ``Transport.run``."""
         self.trips += 1
         return self._next(tuple(argv))
@@ -154,7 +154,7 @@ class RecordedTransport:
         self,
         commands: Sequence[Sequence[str]],
         *,
-        timeout: float = 10.0,  # noqa: ARG002 - a recording takes no time
+        timeout: float = 30.0,  # noqa: ARG002 - a recording takes no time
     ) -> tuple[Result, ...]:
         """Give the next recorded result of each command. See ``Transport.run_all``."""
         self.trips += 1

@@ -42,6 +42,8 @@ from envs.hosts.transport import Result, Transport, printed
 
 FOLDER = "/run/viotune/kvm"
 """Where a host keeps what is known of its changes, until it is booted anew."""
+LAB = "lab:kvm"
+"""The host that ``envs.hosts.kvm.lab`` makes."""
 TX_QUEUE = (1, 4096)
 """The TX queue lengths that are set, in packets; with offloads a packet holds up to 64 KiB."""
 
@@ -246,6 +248,8 @@ class KvmHost:
 
 def _libvirt(uri: str) -> Libvirt | None:
     """The libvirt on the host that a URI means, None for ``kvm:``. Raises InputError."""
+    if uri == LAB:
+        return Libvirt(uri="qemu:///system")
     scheme, _, rest = uri.partition(":")
     kind = scheme.partition("+")[0]
     path = urlsplit(uri).path

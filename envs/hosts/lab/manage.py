@@ -25,7 +25,7 @@ from envs.host import Record
 from envs.hosts import cgroup, linux
 from envs.hosts.lab import record
 from envs.hosts.lab.config import LabConfig, checked, plan
-from envs.hosts.lab.record import Lab, Process
+from envs.hosts.lab.record import Lab
 
 _PATIENCE = 30.0
 """Seconds a lab may take to start, or to go: far more than it needs on a busy machine."""
@@ -232,15 +232,7 @@ def _status(folder: Path) -> LabStatus:
 
 def _missing(lab: Lab) -> tuple[str, ...]:
     expected = {**lab.processes, "supervisor": lab.supervisor}
-    return tuple(sorted(key for key, process in expected.items() if not _alive(process)))
-
-
-def _alive(process: Process) -> bool:
-    try:
-        found = linux.task(Path(f"/proc/{process.pid}/stat").read_text())
-    except OSError:
-        return False
-    return found.start == process.start and found.state not in "ZX"
+    return tuple(sorted(key for key, process in expected.items() if not record.alive(process)))
 
 
 def _kill(token: str) -> bool:

@@ -75,12 +75,11 @@ def network() -> None:
         run("ip", "-n", "outside", *words)
 
 
-def serve(folder: Path) -> None:
+def serve() -> None:
     """Start libvirt's daemons and wait until they answer."""
     for daemon in ("virtlogd", "libvirtd"):
-        with (folder / f"{daemon}.log").open("wb") as log:
-            subprocess.Popen([daemon], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    deadline = time.monotonic() + 60
+        subprocess.Popen([daemon], stdin=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
     while subprocess.run(["virsh", "-q", "list"], capture_output=True, check=False).returncode:
         if time.monotonic() > deadline:
             raise TimeoutError("libvirt does not answer")
@@ -92,7 +91,7 @@ def main(folder: Path, cache: Path, ready: int) -> None:
     os.set_inheritable(ready, False)
     mounts(folder, cache)
     network()
-    serve(folder)
+    serve()
     os.write(ready, b"ready\n")
     os.close(ready)
     while True:

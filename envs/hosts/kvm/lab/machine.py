@@ -13,22 +13,26 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from envs.errors import HostError
-from envs.host import Record
-from envs.hosts import cgroup, framing
-from envs.hosts.kvm.lab.image import Image, cache
+from envs.errors import HostError, InputError
+from envs.host import Record, from_json, to_json
+from envs.hosts import framing
+from envs.hosts.kvm.lab.image import Image, cache, image
 from envs.hosts.kvm.lab.init import BRIDGE
+from envs.hosts.lab.record import NOBODY, Process, alive
+from envs.hosts.linux import task
 from envs.hosts.transport import LocalTransport, Result, printed
 
-_PATIENCE = 60.0
-"""Seconds that a busy machine may take to start a guest, or a killed one to leave its cgroup."""
+PATIENCE = 300.0
+"""Seconds that a busy machine may take to boot emulated guests; alone it takes five."""
+
 _INIT = Path(__file__).parent / "init.py"
+_TOLD = 'echo $$ >"/dev/fd/$1"; shift; exec "$@"'
+"""Tells its pid on a descriptor and becomes a command."""
 
 
 class GuestPlan(Record, frozen=True):
@@ -85,87 +89,105 @@ def domain(plan: GuestPlan, boots: Image) -> str:
 
 
 class Machine:
-    """A running lab, and a transport into it: commands run as on the host itself."""
+    """A lab in its folder, up or not, and a transport into it: commands run as on the host."""
 
-    def __init__(self) -> None:
-        """Start it. Raises HostError where it cannot be."""
-        self.folder = Path(tempfile.mkdtemp(prefix="viotune-kvm-"))
-        self._groups: list[Path] = []
-        ready, answer = os.pipe()
-        known = cache() / "libvirt"
-        spaces = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-        with (self.folder / "init.log").open("wb") as log:
-            self._unshare = subprocess.Popen(
-                [
-                    "unshare",
-                    *spaces,
-                    "--",
-                    sys.executable,
-                    "-IS",
-                    _INIT,
-                    self.folder,
-                    known,
-                    str(answer),
-                ],
-                pass_fds=(answer,),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                process_group=0,
-            )
-        os.close(answer)
-        with os.fdopen(ready) as pipe:
-            said = pipe.readline()  # not to the end: unshare holds it open, too
-        if not said:
-            log_text = (self.folder / "init.log").read_text().strip().splitlines()
-            self.stop()
-            raise HostError(f"no KVM lab: {log_text[-1] if log_text else 'no message'}")
-        children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
-        self.pid = int(children.read_text().split()[0])
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._record = folder / "init.json"
+
+    @property
+    def pid(self) -> int:
+        """The first process of its namespaces. Raises HostError where it is down."""
+        try:
+            first = from_json(self._record.read_bytes(), Process)
+        except (OSError, InputError):
+            first = NOBODY
+        if not alive(first):
+            raise HostError("no KVM lab is up: run: tuner lab up --kind kvm")
+        return first.pid
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs."""
+        try:
+            return self.pid > 0
+        except HostError:
+            return False
+
+    def up(self) -> None:
+        """Start it, without guests. Raises HostError where it cannot be, or is up already."""
+        try:
+            self.folder.mkdir(parents=True, mode=0o700)
+        except FileExistsError:
+            raise HostError(
+                "the KVM lab is up already, or was left over: run: tuner lab down kvm"
+            ) from None
+        ready, tell = os.pipe()
+        spaces = ("--mount", "--net", "--pid", "--fork", "--mount-proc")
+        init = (sys.executable, "-IS", str(_INIT), str(self.folder), str(cache() / "libvirt"))
+        log = self.folder / "init.log"
+        with log.open("wb") as said, os.fdopen(ready) as pipe:
+            try:
+                subprocess.run(  # it detaches itself at once
+                    [
+                        *("setsid", "--fork", "sh", "-c", _TOLD, "sh", str(tell)),
+                        *("unshare", *spaces, "--", *init, str(tell)),
+                    ],
+                    pass_fds=(tell,),
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                    check=True,
+                )
+            finally:
+                os.close(tell)
+            unshare, is_ready = pipe.readline().strip(), pipe.readline()
+        if not is_ready:
+            lines = log.read_text().strip().splitlines() or ["no message"]
+            shutil.rmtree(self.folder)
+            raise HostError(f"no KVM lab can be made here: {lines[-1]}")
+        pid = int(Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()[0])
+        first = Process(pid=pid, start=task(Path(f"/proc/{pid}/stat").read_text()).start)
+        self._record.write_bytes(to_json(first))
 
     def enter(self, argv: Sequence[str]) -> tuple[str, ...]:
         """A command as it is run in the lab."""
         return ("nsenter", "-t", str(self.pid), "-m", "-n", "-p", "--", *argv)
 
-    def boot(self, plan: GuestPlan, boots: Image) -> None:
-        """Create a guest; it is up a few seconds later."""
-        text = domain(plan, boots).encode()
-        xml = self.folder / "guest.xml"
-        xml.write_bytes(text)
-        self._do("virsh", "-c", "qemu:///system", "create", str(xml))
-
-    def run_without_libvirt(self, plan: GuestPlan, boots: Image) -> None:
-        """Run a guest as Proxmox VE does: QEMU by itself, in a cgroup of its own."""
-        tap, name = f"tap{plan.number}", plan.name.replace(",", ",,")
-        group = f"/sys/fs/cgroup/cpu/viotune-{self.pid}-{plan.number}"
-        self._groups.append(Path(group))
-        qemu = (
-            *("qemu-system-x86_64", "-name", f"{name},debug-threads=on", "-daemonize"),
-            *("-M", "q35", "-m", "160", "-smp", str(plan.vcpus), "-display", "none"),
-            *("-kernel", boots.kernel, "-initrd", boots.initrd, "-append", told(plan)),
-            *("-serial", f"file:/run/console-{plan.number}.log", "-nodefaults"),
-            *("-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no"),
-            *("-device", f"virtio-net-pci,netdev=n0,mac={mac(plan.number)}"),
+    def boot(self, *plans: GuestPlan) -> None:
+        """Create guests, and wait until each says on its console that it is up."""
+        boots = image()
+        for plan in plans:
+            self._do("virsh", "-q", "create", "/dev/stdin", stdin=domain(plan, boots).encode())
+        consoles = {plan: f"/var/log/libvirt/console-{plan.number}.log" for plan in plans}
+        self.wait(
+            lambda: all(
+                f"up {address(plan.number)}" in self.transport.run(("cat", file)).out
+                for plan, file in consoles.items()
+            ),
+            "its guests have not booted",
         )
-        join = 'mkdir -p "$1" && echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
-        self._do("ip", "tuntap", "add", "dev", tap, "mode", "tap")
-        self._do("ip", "link", "set", "dev", tap, "master", plan.bridge, "up")
-        self._do("sh", "-c", join, "sh", group, *qemu)
+
+    def wait(self, until: Callable[[], bool], complaint: str) -> None:
+        """Wait for something to become true. Raises HostError with the complaint if it does not."""
+        deadline = time.monotonic() + PATIENCE
+        while not until():
+            if time.monotonic() > deadline:
+                raise HostError(f"the KVM lab: {complaint} after {PATIENCE:g} s")
+            time.sleep(0.2)
 
     @property
     def transport(self) -> "MachineTransport":
         """Runs commands in the lab."""
         return MachineTransport(self)
 
-    def stop(self) -> None:
-        """End everything in it."""
-        with contextlib.suppress(HostError):
-            self._destroy()
-        self._unshare.send_signal(signal.SIGKILL)  # --kill-child: the namespace goes with it
-        self._unshare.wait()
-        deadline = time.monotonic() + _PATIENCE
-        while not all(map(cgroup.remove, self._groups)) and time.monotonic() < deadline:
-            time.sleep(0.02)
+    def down(self) -> None:
+        """End everything in it, or what is left of it."""
+        if self.is_up:
+            with contextlib.suppress(HostError):
+                self._destroy()
+            os.kill(self.pid, signal.SIGKILL)  # all processes of the namespace go with its first
+            self.wait(lambda: not self.is_up, "its processes do not end")
         shutil.rmtree(self.folder)
 
     def _destroy(self) -> None:
@@ -173,9 +195,9 @@ class Machine:
         for uuid in self._do("virsh", "-q", "list", "--uuid").split():
             self._do("virsh", "-q", "destroy", uuid)
 
-    def _do(self, *command: str) -> str:
+    def _do(self, *command: str, stdin: bytes = b"") -> str:
         """Run a command there that must succeed; what it printed."""
-        return printed(self.transport.run(command, timeout=_PATIENCE))
+        return printed(self.transport.run(command, stdin=stdin, timeout=PATIENCE))
 
 
 class MachineTransport(LocalTransport):
@@ -184,13 +206,13 @@ class MachineTransport(LocalTransport):
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Result:
         """Run one command there. See ``Transport.run``."""
         done = super().run(self._machine.enter(argv), stdin=stdin, timeout=timeout)
         return Result(argv=tuple(argv), rc=done.rc, out=done.out, err=done.err)
 
     def run_all(
-        self, commands: Sequence[Sequence[str]], *, timeout: float = 10.0
+        self, commands: Sequence[Sequence[str]], *, timeout: float = 30.0
     ) -> tuple[Result, ...]:
         """Run commands there, entering it once for all. See ``Transport.run_all``."""
         words, mark = [tuple(argv) for argv in commands], framing.new_mark()

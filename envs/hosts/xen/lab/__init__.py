@@ -1,5 +1,54 @@
-"""A Xen host inside QEMU, for whoever has no server to try it on: emulated, so slow, but real."""
+"""The lab ``lab:xen``: a Xen host inside QEMU, emulated, so slow, but a real one."""
 
-from envs.hosts.xen.lab.machine import PROGRAMS, Kind, Machine, missing, up
+import time
 
-__all__ = ["PROGRAMS", "Kind", "Machine", "missing", "up"]
+from envs.errors import HostError
+from envs.hosts.xen.host import XenHost
+from envs.hosts.xen.lab import machine
+from envs.hosts.xen.lab.machine import PATIENCE, PROGRAMS, Kind, Machine, missing
+
+__all__ = ["PROGRAMS", "Kind", "Machine", "find", "flow", "host", "missing", "up"]
+
+_SEND = """
+echo "iperf3 -c 10.0.0.11 -t 86400 >/dev/null 2>&1 &" | busybox nc -w 5 10.0.0.12 99
+"""
+"""Has the second guest send to the first, by the shell that it lends to its network."""
+_FLOWING = 1_000_000
+"""Bytes that have gone into a guest when traffic flows: more than connecting takes."""
+
+
+def find() -> Machine:
+    """The lab of this machine, up or not."""
+    return machine.machine_of(Kind())
+
+
+def up() -> Machine:
+    """Bring it up with two guests, of which one sends to the other; returns when traffic flows.
+
+    Raises HostError where it cannot be.
+    """
+    made = machine.up(Kind())
+    try:
+        flow(made)
+    except BaseException:
+        made.down()
+        raise
+    return made
+
+
+def flow(made: Machine) -> None:
+    """Have the second guest send to the first, and wait until that flows."""
+    made.ssh(_SEND)
+    deadline = time.monotonic() + PATIENCE
+    while int(made.ssh("cat /sys/class/net/vif1.0/statistics/tx_bytes")) < _FLOWING:
+        if time.monotonic() > deadline:
+            raise HostError("the Xen lab: no traffic flows")
+        time.sleep(0.5)
+
+
+def host(*, bypass_filters: bool = False) -> XenHost:
+    """The lab as a host. Raises HostError where it is down."""
+    found = find()
+    if not found.is_up:
+        raise HostError("no Xen lab is up: run: tuner lab up --kind xen")
+    return XenHost.open("lab:xen", found.transport, bypass_filters=bypass_filters)

@@ -3,28 +3,25 @@
 from collections.abc import Iterator
 
 import pytest
-from kvm_lab import GUESTS, PLAIN, booted, moved, wait
+from kvm_lab import BUSY, remove_group, run_plain
 
 from envs.errors import HostError
+from envs.hosts.kvm import lab
 from envs.hosts.kvm.host import KvmHost
-from envs.hosts.kvm.lab.image import image
 from envs.hosts.kvm.lab.machine import Machine
 from envs.hosts.transport import RecordingTransport
 
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
-    made = Machine()
+    made = lab.up()
     try:
-        boots = image()
-        for plan in GUESTS:
-            made.boot(plan, boots)
-        made.run_without_libvirt(PLAIN, boots)
-        booted(made, 1, 2, 3, 4)
-        wait(lambda: moved(made, "vnet0") > 10**7, "a flow into g1")
+        made.boot(BUSY)
+        run_plain(made)
         yield made
     finally:
-        made.stop()
+        made.down()
+        made.wait(remove_group, "the plain guest's cgroup stays")
 
 
 @pytest.fixture(scope="session")

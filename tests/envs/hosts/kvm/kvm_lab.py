@@ -1,41 +1,48 @@
-"""What the KVM lab of the tests is made of, and how to wait for it."""
+"""What the tests add to the KVM lab: a busy guest, and one that libvirt does not run."""
 
-import time
-from collections.abc import Callable
+from pathlib import Path
 
-from envs.hosts.kvm.lab.machine import GuestPlan, Machine, address
-from envs.hosts.transport import output
+from envs.hosts import cgroup
+from envs.hosts.kvm.lab.image import image
+from envs.hosts.kvm.lab.machine import PATIENCE, GuestPlan, Machine, address, mac, told
+from envs.hosts.transport import printed
 
 HOSTILE = "-x $(reboot);'\"ü a"
-GUESTS = (
-    GuestPlan(name="g1", number=1, vcpus=2, iothreads=1),
-    GuestPlan(name="g2", number=2, to=(address(1),)),
-    GuestPlan(name=HOSTILE, number=3, busy=1),
-)
+BUSY = GuestPlan(name=HOSTILE, number=3, busy=1)
 PLAIN = GuestPlan(name="plain,$(reboot) one", number=4)
-PATIENCE = 200.0
+
+_TAP = f"tap{PLAIN.number}"
+_CONSOLE = "/run/console-plain.log"
+_JOIN = 'mkdir -p "$1" && echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
 
 
-def wait(until: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not until():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.2)
+def run_plain(machine: Machine) -> None:
+    """Run ``PLAIN`` as Proxmox VE does: QEMU by itself, in a cgroup of its own."""
+    boots = image()
+    for command in (
+        ("ip", "tuntap", "add", "dev", _TAP, "mode", "tap"),
+        ("ip", "link", "set", "dev", _TAP, "master", PLAIN.bridge, "up"),
+        (
+            *("sh", "-c", _JOIN, "sh", _group(), "qemu-system-x86_64", "-daemonize"),
+            *("-name", f"{PLAIN.name.replace(',', ',,')},debug-threads=on"),
+            *("-M", "q35", "-m", "160", "-smp", str(PLAIN.vcpus), "-display", "none"),
+            *("-kernel", boots.kernel, "-initrd", boots.initrd, "-append", told(PLAIN)),
+            *("-serial", f"file:{_CONSOLE}", "-nodefaults"),
+            *("-netdev", f"tap,id=n0,ifname={_TAP},script=no,downscript=no"),
+            *("-device", f"virtio-net-pci,netdev=n0,mac={mac(PLAIN.number)}"),
+        ),
+    ):
+        printed(machine.transport.run(command, timeout=PATIENCE))
+    up = f"up {address(PLAIN.number)}"
+    machine.wait(lambda: up in machine.transport.run(("cat", _CONSOLE)).out, "no plain guest")
 
 
-def booted(machine: Machine, *numbers: int) -> None:
-    """Wait until guests are up: each says so on its console."""
-    files = [f"/var/log/libvirt/console-{n}.log" for n in numbers]
-    files += [f"/run/console-{n}.log" for n in numbers]
-
-    def up() -> bool:
-        text = machine.transport.run(["cat", *files]).out
-        return all(f"up {address(n)}" in text for n in numbers)
-
-    wait(up, f"guests {numbers} to boot")
+def remove_group() -> bool:
+    """Remove its cgroup; False while the kernel still counts a process in it."""
+    return cgroup.remove(Path(_group()))
 
 
-def moved(machine: Machine, vif: str) -> int:
-    """The bytes that went into a guest so far."""
-    name = f"/sys/class/net/{vif}/statistics/tx_bytes"
-    return int(output(machine.transport, ["cat", name]))
+def _group() -> str:
+    controller = cgroup.detect()
+    assert controller is not None
+    return f"{controller.root}/viotune-plain"

@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from kvm_lab import GUESTS, HOSTILE, PLAIN, booted, moved, wait
+from kvm_lab import HOSTILE, PLAIN
 
 from envs.errors import HostError, IllegalSetting
 from envs.host import Settings
+from envs.hosts.kvm import lab
 from envs.hosts.kvm.host import KvmHost
-from envs.hosts.kvm.lab.image import image
 from envs.hosts.kvm.lab.machine import Machine, address, mac
 from envs.hosts.transport import RecordingTransport, output
 
-pytestmark = pytest.mark.kvm
+pytestmark = [pytest.mark.kvm, pytest.mark.timeout(900)]
 
 Change = Callable[[Settings], Settings]
 
@@ -72,7 +72,8 @@ def test_who_moves_packets_is_an_io_guest_and_who_only_works_is_not(machine: Mac
         spec = KvmHost.open("qemu:///system", machine.transport).describe()
         return {guest.name: guest.role for guest in spec.guests}
 
-    wait(lambda: roles() == {"g1": "io", "g2": "io", HOSTILE: "cpu"}, "guests to do their work")
+    working = {"g1": "io", "g2": "io", HOSTILE: "cpu"}
+    machine.wait(lambda: roles() == working, "guests do not do their work")
 
 
 def test_a_vcpu_goes_where_it_is_placed(host: KvmHost, machine: Machine) -> None:
@@ -148,8 +149,8 @@ def test_guests_reach_each_other_in_every_mode(host: KvmHost, machine: Machine) 
     for mode in ("lean", "direct", "stock"):
         host.apply(with_(found, bridge=mode))
         assert host.settings().bridge == mode
-        start = moved(machine, "vnet0")
-        wait(lambda start=start: moved(machine, "vnet0") > start + 10**6, f"a flow under {mode}")
+        more = lab.into(machine, "vnet0") + 10**6
+        machine.wait(lambda more=more: lab.into(machine, "vnet0") > more, f"no flow under {mode}")
 
 
 def test_vcpus_and_all_else_keep_off_a_side_core(host: KvmHost, machine: Machine) -> None:
@@ -208,9 +209,8 @@ def test_from_one_setting_to_the_next_and_back_to_what_was_found(host: KvmHost) 
 
 
 def test_the_persistent_configuration_is_never_touched(host: KvmHost, machine: Machine) -> None:
-    xml = machine.folder / "kept.xml"
-    xml.write_text(virsh(machine, "dumpxml", "--migratable", "g2"))
-    virsh(machine, "define", str(xml))
+    xml = virsh(machine, "dumpxml", "--migratable", "g2").encode()
+    output(machine.transport, ["virsh", "define", "/dev/stdin"], stdin=xml)
     try:
         before = virsh(machine, "dumpxml", "--inactive", "g2")
         host.apply(all_knobs(host.settings()))
@@ -279,6 +279,5 @@ def test_a_guest_that_ended_is_noticed_and_what_was_found_comes_back_for_the_oth
     left = again.settings()
     assert left.placement == {k: c for k, c in found.placement.items() if not k.startswith("g2/")}
     assert (left.weight["g1"], left.bridge, left.side_cores) == (found.weight["g1"], "stock", ())
-    machine.boot(GUESTS[1], image())
-    booted(machine, 2)
+    machine.boot(lab.GUESTS[1])
     KvmHost.open("qemu:///system", machine.transport).restore(snapshot)

@@ -12,7 +12,7 @@ from envs.hosts.kvm.lab.machine import Machine
 from envs.hosts.locate import open_host
 from envs.hosts.ssh import SshTransport
 
-pytestmark = pytest.mark.kvm
+pytestmark = [pytest.mark.kvm, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

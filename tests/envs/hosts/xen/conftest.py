@@ -5,23 +5,43 @@ from collections.abc import Iterator
 import pytest
 
 from envs.hosts.xen.host import XenHost
-from envs.hosts.xen.lab import Machine, up
+from envs.hosts.xen.lab import Kind, Machine
+from envs.hosts.xen.lab.machine import up
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    """The host as it was when its guests had come up, and a home that can log in to it."""
-    made = up()
-    monkeypatch.setenv("HOME", str(made.home))
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Machine]:
+    """The host of all tests of the tier."""
+    made = up(Kind())
     try:
         yield made
     finally:
         made.down()
 
 
+@pytest.fixture(scope="session")
+def opened(machine: Machine) -> XenHost:
+    """The host, opened and described once: emulated, that takes seconds."""
+    return XenHost.open("lab:xen", machine.transport)
+
+
 @pytest.fixture
-def host(machine: Machine) -> Iterator[XenHost]:
-    opened = XenHost.open(machine.uri)
+def host(opened: XenHost) -> Iterator[XenHost]:
+    """The host; what a test leaves changed is put right."""
+    before = opened.snapshot()
     yield opened
-    opened.close()
+    if opened.snapshot() != before:
+        opened.restore(before)
+
+
+@pytest.fixture
+def expendable(machine: Machine) -> Iterator[Machine]:
+    """The machine for a test that changes its guests: it is put back to when they had come up."""
+    yield machine
+    machine.rewind()
+
+
+@pytest.fixture
+def tuned(expendable: Machine) -> XenHost:
+    """A host of its own for such a test."""
+    return XenHost.open("lab:xen", expendable.transport)
