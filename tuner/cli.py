@@ -16,6 +16,7 @@ from tuner.interrupts import Interrupted
 VERBS = {
     "train": "Train an agent on simulated hosts.",
     "simulate": "Measure a simulated host under a setting.",
+    "calibrate": "Fit the simulator to a host, as a twin to train on and to ask.",
     "compare": "Compare policies on the same hosts with the same measurements.",
     "doctor": "Say what is found on a host, what can be set, and what stands in the way.",
     "plan": "Show what would be changed on a host; change nothing.",

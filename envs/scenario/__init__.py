@@ -1,7 +1,7 @@
 """A host and its workload as data: shipped TOML files, a person's own, or generated ones."""
 
 from envs.scenario.costs import Costs, Scheduler
-from envs.scenario.files import load, names
+from envs.scenario.files import load, names, render
 from envs.scenario.generator import TEST_SEEDS, TRAIN_SEEDS, VALIDATION_SEEDS, generate
 from envs.scenario.records import (
     DriverDomain,
@@ -31,4 +31,5 @@ __all__ = [
     "generate",
     "load",
     "names",
+    "render",
 ]

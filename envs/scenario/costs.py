@@ -8,6 +8,8 @@ None of them is a result: no field says what a placement or a queue length gains
 
 from typing import Literal
 
+from msgspec.structs import replace
+
 from envs.host import Record
 
 SchedulerKind = Literal["credit-2008", "credit", "fair"]
@@ -137,3 +139,23 @@ MODERN_COSTS = Costs(
     neighbour_mbps=2000.0,
 )
 """Costs of a host of about 2020 at 3 GHz, for the generator."""
+
+LAB_COSTS = replace(
+    MODERN_COSTS,
+    backend_packet=3000.0,
+    backend_batch=500.0,
+    backend_byte=0.1,
+    app_packet=6000.0,
+    app_byte=0.05,
+    copy_own=0.03,
+    copy_llc=0.2,
+    copy_across=0.25,
+    copy_remote=0.3,
+    notify_send=15000.0,
+    notify_receive=30000.0,
+    ipi=30000.0,
+    jitter=0.5,
+    stack_packet=6000.0,
+    poll=800.0,
+)
+"""Costs of a lab, whose backends are processes, set by hand after measuring one."""

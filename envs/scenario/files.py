@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import msgspec
+import tomli_w
 
 from envs.errors import InputError
 from envs.scenario.generator import generate
@@ -40,6 +41,11 @@ def load(name_or_path: str) -> Scenario:
         raise InputError(f"no scenario {name_or_path!r}; there are {known}")
     file = _SHIPPED / f"{name_or_path}.toml"
     return parse(file.read_text(encoding="utf-8"), file.name)
+
+
+def render(scenario: Scenario) -> str:
+    """The scenario as TOML that ``load`` reads, with every value in it."""
+    return tomli_w.dumps(msgspec.to_builtins(scenario))
 
 
 def parse(text: str, file: str) -> Scenario:

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from envs.scenario.costs import MODERN_COSTS, Costs, Scheduler
+from envs.scenario.costs import LAB_COSTS, MODERN_COSTS, Costs, Scheduler
 from envs.scenario.records import (
     OUTSIDE,
     DriverDomain,
@@ -28,26 +28,6 @@ TEST_SEEDS = range(2_000_000, 2_001_000)
 
 Era = Literal["xen-2008", "xen", "kvm", "lab"]
 _ERAS: tuple[Era, ...] = ("xen-2008", "xen", "kvm", "lab")
-_LAB_COSTS = Costs(
-    **{
-        **msgspec.structs.asdict(MODERN_COSTS),
-        "backend_packet": 3000.0,
-        "backend_batch": 500.0,
-        "backend_byte": 0.1,
-        "app_packet": 6000.0,
-        "app_byte": 0.05,
-        "copy_own": 0.03,
-        "copy_llc": 0.2,
-        "copy_across": 0.25,
-        "copy_remote": 0.3,
-        "notify_send": 15000.0,
-        "notify_receive": 30000.0,
-        "ipi": 30000.0,
-        "jitter": 0.5,
-        "stack_packet": 6000.0,
-        "poll": 800.0,
-    }
-)
 _SPREAD = 1.33
 
 
@@ -228,7 +208,7 @@ def _driver_domain(draw: _Draw, era: Era) -> DriverDomain:
 
 
 def _costs(draw: _Draw, era: Era) -> Costs:
-    base = {"xen-2008": Costs(), "lab": _LAB_COSTS}.get(era, MODERN_COSTS)
+    base = {"xen-2008": Costs(), "lab": LAB_COSTS}.get(era, MODERN_COSTS)
     values = {key: draw.about(value) for key, value in msgspec.structs.asdict(base).items()}
     near_to_far = ("copy_own", "copy_llc", "copy_across", "copy_remote")
     values.update(zip(near_to_far, sorted(values[key] for key in near_to_far), strict=True))

@@ -3,25 +3,35 @@
 from pathlib import Path
 
 import click
+from rich.table import Table
 
 from envs.errors import InputError
 from envs.history import History
-from envs.host import HostSpec, Record, Settings
+from envs.host import Host, HostSpec, Record, Settings
 from envs.knobs import check
 from envs.reward import Verdict, judge
+from envs.scenario import load
+from envs.sim.host import SimHost
 from tuner.commands import options
 from tuner.console import Output
 from tuner.interrupts import interrupts
 from tuner.script import script
 from tuner.settings import Difference, differences
 from tuner.state import LiveHost
-from tuner.tables import diff_table, host_table, verdict_table
+from tuner.tables import diff_table, host_table, plain_table, verdict_table
 from tuner.transaction import recover
+from tuner.twin.fit import FITTED, PRIOR
+from tuner.twin.model import scenario_of
+from tuner.twin.reasons import Reason, reasons
 from tuner.watchdog import CONFIRM_WITHIN
 
 
 class Plan(Record, frozen=True):
-    """What was found, and the setting that would be tried first; None leaves it as found."""
+    """What was found, and the setting that would be tried first; None leaves it as found.
+
+    ``reasons`` says what each knob is expected to bring; where that cannot be said, ``unreasoned``
+    says why.
+    """
 
     spec: HostSpec
     policy: str
@@ -29,6 +39,8 @@ class Plan(Record, frozen=True):
     baseline: Verdict
     settings: Settings | None
     changes: tuple[Difference, ...]
+    reasons: tuple[Reason, ...]
+    unreasoned: str
 
 
 @click.command("plan")
@@ -38,6 +50,12 @@ class Plan(Record, frozen=True):
 @options.seconds_option
 @options.guard_option
 @options.bypass_option
+@click.option(
+    "--twin",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help='What to expect by: the host\'s twin, from "tuner calibrate". [default: a rough one]',
+)
 @click.option("--script", "as_script", is_flag=True, help="Print the commands as a shell script.")
 @options.json_option
 def command(
@@ -47,6 +65,7 @@ def command(
     setting: Path | None,
     seconds: float | None,
     guards: tuple[str, ...],
+    twin: Path | None,
     as_script: bool,
     as_json: bool,
 ) -> None:
@@ -81,6 +100,7 @@ def command(
             changes = () if settings is None else host.changes(settings)
             click.echo(script(uri, chosen.name, changes), nl=False)
             return
+    reasoned, unreasoned = _reasons(host, history, settings, twin)
     plan = Plan(
         spec=spec,
         policy=chosen.name,
@@ -88,9 +108,30 @@ def command(
         baseline=judge(spec, found, sample, found, sample, rules),
         settings=settings,
         changes=() if settings is None else differences(found, settings),
+        reasons=reasoned,
+        unreasoned=unreasoned,
     )
     show(output, plan)
     output.emit(plan)
+
+
+def _reasons(
+    host: Host, history: History, settings: Settings | None, twin: Path | None
+) -> tuple[tuple[Reason, ...], str]:
+    """What each knob is expected to bring, and why that cannot be said where it cannot."""
+    if settings is None:
+        return (), ""
+    spec, found = history.spec, history.baseline
+    given = load(str(twin)) if twin else None
+    if given is None and isinstance(host, SimHost):
+        return reasons(spec, found, settings, host.scenario, spread=0.0), ""
+    try:
+        scenario = given or scenario_of(spec, found, history.baseline_sample, "twin")
+        return reasons(spec, found, settings, scenario, FITTED if given else PRIOR), ""
+    except InputError as error:
+        if given:
+            raise
+        return (), str(error)
 
 
 def show(output: Output, plan: Plan) -> None:
@@ -103,5 +144,19 @@ def show(output: Output, plan: Plan) -> None:
     if plan.changes:
         output.heading(f"{plan.policy} would change")
         output.show(diff_table(plan.changes))
+        if plan.unreasoned:
+            output.show("", f"What to expect cannot be said: {plan.unreasoned}")
+        else:
+            output.heading("Expected in simulation, each knob by undoing it alone")
+            output.show(_expected(plan.reasons))
     else:
         output.show(f"{plan.policy} would change nothing")
+
+
+def _expected(found: tuple[Reason, ...]) -> Table:
+    table = plain_table(
+        "knob", "Gb/s per core", "nine of ten above", "nine of ten below", numbers=3
+    )
+    for one in found:
+        table.add_row(one.knob, *(f"{ratio - 1:+.0%}" for ratio in (one.ratio, one.low, one.high)))
+    return table
