@@ -83,6 +83,9 @@ def test_wrong_usage_is_told_by_click(tuner: Run, words: tuple[str, ...]) -> Non
     [
         (("status", "--host", "nonsense"), 2, "names no host"),
         (("status", "--host", "lab:no-such"), 4, "run: tuner lab up"),
+        (("lab", "up", "xen"), 2, "'xen' is that of an emulated lab: use --kind xen"),
+        (("lab", "up", "mine", "--kind", "kvm"), 2, "is named kvm, not 'mine'"),
+        (("lab", "up", "--kind", "kvm", "--guests", "3"), 2, "--guests is for a lab of namespaces"),
         (("plan", "--host", "lab:", "--policy", "no-such"), 2, "no policy 'no-such'"),
         (("plan", "--host", "lab:", "--setting", "/no/such.json"), 2, "cannot read /no/such"),
         (("plan", "--host", "lab:", "--policy", "lee", "--guard", "luck=1"), 2, "no guard 'luck'"),

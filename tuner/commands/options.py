@@ -26,7 +26,13 @@ from tuner.watchdog import CONFIRM_WITHIN
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-host_option = click.option("--host", "uri", required=True, metavar="URI", help="sim:… or lab:")
+host_option = click.option(
+    "--host",
+    "uri",
+    required=True,
+    metavar="URI",
+    help="lab:, qemu:///system, xen:, xen+ssh://user@host, sim:SCENARIO, …",
+)
 policy_option = click.option(
     "--policy", default="agent", show_default=True, help="A policy, or the folder of an agent."
 )
