@@ -45,7 +45,7 @@ def receive(s: State, me: int, c: int, vif: int) -> tuple[int, float]:
 @compiled
 def received(s: State, me: int, vif: int, packets: int) -> None:
     """Forward, and rouse the backends that have got something to deliver."""
-    _rouse(s, me, bridge.forward(s, s.vif[vif].nic_queue, packets, -1))
+    _rouse(s, me, bridge.forward(s, s.vif[vif].nic_queue, packets, -1, s.now, 0.0))
 
 
 @compiled
@@ -200,7 +200,9 @@ def _collect(s: State, me: int, c: int, vif: int) -> tuple[int, float]:
 @compiled
 def collected(s: State, me: int, c: int) -> None:
     """Forward, and tell guests that waited for room in their rings."""
-    left = s.vcpu[me].serving
+    v = s.vcpu[me]
+    left, at, gap = v.serving, v.begun, (s.now - v.begun) / v.packets
+    copier = c if s.copies_transmit else -1
     while left:
         vif = lowest(left)
         left &= left - 1
@@ -209,8 +211,8 @@ def collected(s: State, me: int, c: int) -> None:
         was_full = 2 * ring.slots > ring.limit
         port.out_packets += port.collecting
         port.out_bytes += port.collecting_bytes
-        copier = c if s.copies_transmit else -1
-        _rouse(s, me, bridge.forward(s, port.tx_ring, port.collecting, copier))
+        _rouse(s, me, bridge.forward(s, port.tx_ring, port.collecting, copier, at, gap))
+        at += gap * port.collecting
         if ring.packets == 0:
             s.sent &= ~(1 << vif)
         if was_full:

@@ -3,9 +3,9 @@
 Its modes differ in the work they do for a packet (``State.bridge``), nothing else.
 """
 
-from envs.sim import cache, fifo, traffic
+from envs.sim import cache, fifo, nic, traffic
 from envs.sim.compiled import compiled
-from envs.sim.state import ACK, SEGMENTS, State
+from envs.sim.state import ACK, BLOCKED, SEGMENTS, State
 
 
 @compiled
@@ -34,7 +34,8 @@ def burst(s: State, me: int, c: int, f: int, kind: int, packets: int) -> int:
     """How many packets to forward in one activation without looking at the queue again.
 
     If the queue is emptied on another core at the same time, take turns with it in steps of half
-    the queue; one that is emptied on this core gets the whole batch before its turn.
+    the queue; one that is emptied on this core gets the whole batch before its turn. Who is awake
+    there works on what has come while the rest is still being handled: they go by half a batch.
     """
     vif = destination(s, f, kind)
     if vif < 0:
@@ -42,6 +43,8 @@ def burst(s: State, me: int, c: int, f: int, kind: int, packets: int) -> int:
     port = s.vif[vif]
     if port.deliverer == me or s.vcpu[port.deliverer].core == c:
         return packets
+    if s.vcpu[port.deliverer].state != BLOCKED:
+        packets = max(1, packets // 2)
     most = s.queue[port.queue].limit
     if s.through_ring:
         most += s.queue[port.rx_ring].limit
@@ -49,19 +52,17 @@ def burst(s: State, me: int, c: int, f: int, kind: int, packets: int) -> int:
 
 
 @compiled
-def forward(s: State, q: int, packets: int, copier: int) -> int:
+def forward(s: State, q: int, packets: int, copier: int, began: float, gap: float) -> int:
     """Move packets from the head of queue ``q`` to where they go, or drop them.
 
-    If core ``copier`` copied them (-1: none did), they are in its caches now, and with the last of
-    them what is left of its segment.
+    If core ``copier`` copied them (-1: none did), they are in its caches now. They were forwarded
+    one after the other at intervals ``gap`` since ``began``, and the uplink has been sending since.
 
     Gives the set of vifs that got some, with bit 62 for the uplink.
     """
     reached = 0
     while packets > 0:
         first = fifo.head(s, q, 0)
-        if copier >= 0:
-            cache.touch(s, first, copier)
         count = min(packets, first.packets)
         size = fifo.split(s, q, count)
         f, kind, vif = first.flow, first.kind, destination(s, first.flow, first.kind)
@@ -77,7 +78,14 @@ def forward(s: State, q: int, packets: int, copier: int) -> int:
         part = size if taken == count else size * taken // count
         if taken > 0:
             core, clock, llc = first.core, first.core_clock, first.llc_clock
-            fifo.push(s, target, f, kind, taken, part, core, first.born, clock, llc)
+            if copier >= 0:
+                core, clock = copier, s.core[copier].touched
+                llc = cache.llc_clock(s, s.core[copier].llc)
+            if vif < 0:
+                born = _on_the_wire(s, began, gap, taken, part)
+                fifo.append(s, target, f, kind, taken, part, core, born, clock, llc)
+            else:
+                fifo.push(s, target, f, kind, taken, part, core, first.born, clock, llc)
         if taken < count:
             traffic.dropped(s, f, kind, size - part)
             if vif < 0:
@@ -86,4 +94,16 @@ def forward(s: State, q: int, packets: int, copier: int) -> int:
                 s.vif[vif].in_drops += count - taken
         fifo.drop_head(s, q, count, size)
         packets -= count
+        began += gap * count
     return reached
+
+
+@compiled
+def _on_the_wire(s: State, began: float, gap: float, packets: int, size: int) -> float:
+    """When packets that come to the uplink at intervals ``gap`` leave, if nothing is before them.
+
+    If they take longer on the wire than to come, it is when the first has come. If not, the wire
+    waits for each; they are taken to leave in one piece then, in the middle of that time.
+    """
+    each = nic.wire_time(s, packets, size) / packets
+    return began + gap + max(0.0, gap - each) * (packets - 1) / 2.0

@@ -5,7 +5,7 @@ stood at x is still there while fewer bytes than the cache holds came in since, 
 """
 
 from envs.sim.compiled import compiled
-from envs.sim.state import COMPUTE, IN_MEMORY, Segment, State, Vcpu
+from envs.sim.state import COMPUTE, IN_MEMORY, State, Vcpu
 
 LINE = 64.0
 
@@ -22,14 +22,6 @@ def fill(s: State, c: int, size: float) -> None:
     """Core ``c`` brings ``size`` bytes into its caches."""
     s.core[c].touched += size
     s.llc[s.core[c].llc].touched += size
-
-
-@compiled
-def touch(s: State, part: Segment, c: int) -> None:
-    """Note that core ``c`` touched a segment last."""
-    part.core = c
-    part.core_clock = s.core[c].touched
-    part.llc_clock = llc_clock(s, s.core[c].llc)
 
 
 @compiled

@@ -7,7 +7,7 @@ the debit is exact, and a minimum run protects a VCPU from wake-ups.
 """
 
 from envs.sim.compiled import compiled
-from envs.sim.state import BOOST, CREDIT_2008, OVER, UNDER, State, Vcpu
+from envs.sim.state import BOOST, CREDIT_2008, FOREVER, OVER, UNDER, State, Vcpu
 
 PER_TICK = 100.0
 PER_ACCOUNT = 300.0
@@ -21,10 +21,11 @@ def on_wake(v: Vcpu) -> None:
 
 
 @compiled
-def preempts(s: State, waiting: Vcpu, running: Vcpu) -> bool:
+def protected(s: State, waiting: Vcpu, running: Vcpu) -> float:
     """A higher priority preempts, once the running VCPU has had its minimum run."""
-    ran = s.now - s.core[running.core].started
-    return waiting.priority > running.priority and ran >= s.ratelimit
+    if waiting.priority <= running.priority:
+        return FOREVER
+    return max(0.0, s.core[running.core].started + s.ratelimit - s.now)
 
 
 @compiled

@@ -16,6 +16,7 @@ from envs.sim.state import (
     CREDIT_2008,
     DELIVER,
     FAIR,
+    FOREVER,
     GUEST_RECEIVE,
     NIC_RECEIVE,
     OVER,
@@ -48,6 +49,7 @@ def _run(s: State, end: float) -> None:
             nic.turn(s)
         elif at == s.next_pulse:
             traffic.pulse(s)
+            nic.arm(s)
             s.next_pulse += traffic.PULSE
         elif at == s.next_tick:
             _tick(s)
@@ -102,9 +104,13 @@ def _choose(s: State, c: int) -> tuple[int, float]:
     core = s.core[c]
     if core.run >= 0:
         waiting = scheduler.first(s, c, c)
-        if core.polled or waiting < 0 or not scheduler.preempts(s, waiting, core.run):
+        if core.polled or waiting < 0:
             return -1, 0.0
         loser = core.run
+        patience = scheduler.protected(s, waiting, loser)
+        if patience > 0.0:
+            _look_again(s, c, patience)
+            return -1, 0.0
         scheduler.preempt(s, c)
         refuge = scheduler.find_idle(s, s.vcpu[loser].affinity, c)
         if refuge >= 0:
@@ -129,10 +135,22 @@ def _choose(s: State, c: int) -> tuple[int, float]:
 
 
 @compiled
+def _look_again(s: State, c: int, patience: float) -> None:
+    """Let core ``c`` choose again when who runs there has had its minimum run.
+
+    One that handles packets needs no timer for that: its activations end soon.
+    """
+    if patience < FOREVER and s.vcpu[s.core[c].run].kind == COMPUTE:
+        s.until[c] = s.now + patience
+        s.working |= 1 << c
+
+
+@compiled
 def _begin(s: State, c: int, at: float) -> None:
     """Start the next activation on core ``c`` at ``at``, or block its VCPU for want of work."""
     i = s.core[c].run
     v = s.vcpu[i]
+    v.begun = max(v.begun, s.now) if at <= s.now else v.begun
     for _ in range(v.duties):
         v.duty = v.first_duty + v.next_duty
         v.next_duty = v.next_duty + 1 if v.next_duty + 1 < v.duties else 0
@@ -164,6 +182,10 @@ def _finish(s: State, c: int) -> int:
     """Let the activation on core ``c`` take effect. Gives the core if it is to go on, else -1."""
     i = s.core[c].run
     v = s.vcpu[i]
+    if v.kind == COMPUTE:
+        s.working &= ~(1 << c)
+        scheduler.mark(s, c)
+        return -1
     n, kind, item = v.packets, s.duty[v.duty].kind, s.duty[v.duty].item
     if n > 0:
         if kind == NIC_RECEIVE:

@@ -5,7 +5,7 @@ is shared by its VCPUs, as a control group's is among its tasks.
 """
 
 from envs.sim.compiled import compiled, lowest
-from envs.sim.state import State, Vcpu
+from envs.sim.state import FOREVER, State, Vcpu
 
 GRANULARITY = 1e6
 """How far ahead (ns) a running VCPU must be before one that wakes takes its core."""
@@ -41,7 +41,8 @@ def on_wake(s: State, v: Vcpu) -> None:
 
 
 @compiled
-def preempts(s: State, waiting: Vcpu, running: Vcpu) -> bool:
-    """A waking VCPU preempts one that is ahead of it by more than the granularity."""
+def protected(s: State, waiting: Vcpu, running: Vcpu) -> float:
+    """One that is ahead by more than the granularity is preempted; others wait for the tick."""
     spent = max(0.0, s.now - s.core[running.core].since) * _scale(s, running)
-    return running.vruntime + spent - waiting.vruntime > GRANULARITY * _scale(s, waiting)
+    ahead = running.vruntime + spent - waiting.vruntime
+    return 0.0 if ahead > GRANULARITY * _scale(s, waiting) else FOREVER

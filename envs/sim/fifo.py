@@ -79,10 +79,11 @@ def push(  # noqa: PLR0913, PLR0917 - a segment has that many properties
     core_clock: float,
     llc_clock: float,
 ) -> None:
-    """Append packets at the tail. The caller has made sure that there is room."""
+    """Append packets at the tail, to the last segment if that is of the same sort.
+
+    The caller has made sure that there is room.
+    """
     queue = s.queue[q]
-    queue.packets += packets
-    queue.slots += slots_of(kind, packets, size)
     if queue.segments > 0:
         last = head(s, q, queue.segments - 1)
         same = last.flow == flow and last.kind == kind and last.core == core
@@ -94,9 +95,31 @@ def push(  # noqa: PLR0913, PLR0917 - a segment has that many properties
             last.size += size
             last.core_clock = core_clock
             last.llc_clock = llc_clock
+            queue.packets += packets
+            queue.slots += slots_of(kind, packets, size)
             return
-    else:
+    append(s, q, flow, kind, packets, size, core, born, core_clock, llc_clock)
+
+
+@compiled
+def append(  # noqa: PLR0913, PLR0917 - likewise
+    s: State,
+    q: int,
+    flow: int,
+    kind: int,
+    packets: int,
+    size: int,
+    core: int,
+    born: float,
+    core_clock: float,
+    llc_clock: float,
+) -> None:
+    """Append packets at the tail as a segment of their own, which there must be room for."""
+    queue = s.queue[q]
+    if queue.segments == 0:
         queue.head = 0
+    queue.packets += packets
+    queue.slots += slots_of(kind, packets, size)
     queue.segments += 1
     last = head(s, q, queue.segments - 1)
     last.flow = flow

@@ -12,6 +12,7 @@ from envs.sim.state import (
     COMPUTE,
     CREDIT_2008,
     FAIR,
+    FOREVER,
     RUNNABLE,
     RUNNING,
     State,
@@ -106,9 +107,10 @@ def steal(s: State, c: int, than: int) -> int:
     """A VCPU waiting elsewhere that may run on ``c`` and has a priority above ``than``.
 
     In 2008 the first peer that has one is taken, without looking at caches; since, peers of the
-    same node come first, and with the fair scheduler those of the same LLC domain.
+    same node come first, and with the fair scheduler those of the same LLC domain. Nobody takes
+    from a core that is idle: it is about to take itself what was woken for it.
     """
-    here, peers = s.core[c], s.queued & ~s.polled & ~(1 << c)
+    here, peers = s.core[c], s.queued & s.running & ~s.polled & ~(1 << c)
     if peers == 0:
         return -1
     if s.scheduler == CREDIT_2008:
@@ -176,7 +178,7 @@ def wake(s: State, i: int) -> bool:
         mark(s, other)
         return True
     enqueue(s, i, c)
-    if s.core[c].run >= 0 and preempts(s, i, s.core[c].run):
+    if s.core[c].run >= 0 and protected(s, i, s.core[c].run) < FOREVER:
         mark(s, c)
     if other >= 0:
         mark(s, other)
@@ -184,11 +186,11 @@ def wake(s: State, i: int) -> bool:
 
 
 @compiled
-def preempts(s: State, i: int, running: int) -> bool:
-    """Whether a waiting VCPU takes the core from a running one at once."""
+def protected(s: State, i: int, running: int) -> float:
+    """Nanoseconds until waiting VCPU ``i`` may take the core of a running one; or for ever."""
     if s.scheduler == FAIR:
-        return fair.preempts(s, s.vcpu[i], s.vcpu[running])
-    return credit.preempts(s, s.vcpu[i], s.vcpu[running])
+        return fair.protected(s, s.vcpu[i], s.vcpu[running])
+    return credit.protected(s, s.vcpu[i], s.vcpu[running])
 
 
 @compiled
@@ -240,10 +242,18 @@ def block(s: State, c: int) -> None:
 
 @compiled
 def preempt(s: State, c: int) -> None:
-    """Put the VCPU on core ``c`` back into its queue; what it was doing is finished later."""
+    """Put the VCPU on core ``c`` back into its queue; what it was doing is finished later.
+
+    Switch and refill are to be paid anew then. As the refill is spread over the work that needs
+    it, one that is preempted before it is through has still got something done, and ends.
+    """
     i = s.core[c].run
     v = s.vcpu[i]
-    v.left = 0.0 if v.kind == COMPUTE else max(0.0, s.until[c] - max(s.now, s.core[c].since))
+    v.left = 0.0
+    if v.kind != COMPUTE:
+        work = s.until[c] - max(v.productive, v.begun)
+        spent = max(0.0, s.now - v.begun) / max(1.0, s.until[c] - v.begun)
+        v.left = max(0.0, work * (1.0 - spent))
     stop(s, c)
     enqueue(s, i, c)
 
@@ -262,11 +272,11 @@ def start(s: State, i: int, c: int) -> float:
     core.run = i
     s.running |= 1 << c
     if core.polled:
-        core.since = s.now
+        core.since = v.begun = s.now
         return s.now + s.poll
     asleep = core.stopped < s.now
     core.since = s.now + (s.wake if asleep else 0.0)
-    core.started = core.since
+    core.started = v.begun = core.since
     core.switches += 1
     v.productive = core.since + s.switch + cache.refill(s, v, c)
     cache.stream(s, v, c, 1.0)

@@ -33,6 +33,8 @@ NIC_RECEIVE, DELIVER, COLLECT, GUEST_RECEIVE, GUEST_SEND = 0, 1, 2, 3, 4
 DATA, ACK = 0, 1
 # Who touched a segment last, if no core did.
 IN_MEMORY = -1
+# A time that never comes.
+FOREVER = 1e18
 
 
 class Core:
@@ -63,10 +65,10 @@ class Core:
 class Vcpu:
     """A VCPU of a guest, or a backend: who it is, its place in the scheduler, what it is doing.
 
-    ``serving`` is the set of vifs of its present activation, a bit each. ``productive`` is when
-    its present stretch of work began after switch and refill. ``left`` is what remains of a
-    preempted activation. ``debt`` is time to be spent before the next activation (an interrupt
-    taken).
+    ``serving`` is the set of vifs of its present activation, a bit each. ``begun`` is when its
+    present stretch of work began, and ``productive`` when switch and refill were over. ``left`` is
+    what remains of a preempted activation. ``debt`` is time to be spent before the next activation
+    (an interrupt taken).
     """
 
     kind: int
@@ -88,6 +90,7 @@ class Vcpu:
     vruntime: float
     order: int
     # time
+    begun: float
     productive: float
     left: float
     debt: float
@@ -210,8 +213,12 @@ class State:
 
     Sets, a bit each: ``arrived`` and ``sent`` are the vifs whose queue towards the guest, and whose
     transmit ring, hold packets. ``dirty``, ``running``, ``working``, ``queued`` and ``polled``
-    are the cores that have to choose anew, that run a VCPU, on which an activation ends (at
-    ``until``), in whose queue a VCPU waits, and that poll.
+    are the cores that have to choose anew, that run a VCPU, on which an activation or a CPU-bound
+    VCPU's protection ends (at ``until``), in whose queue a VCPU waits, and that poll.
+
+    Of the wire: ``in_clock`` and ``out_clock`` are until when it is taken, ``in_since`` is when
+    the first outside sender could send that still can (never, if none can), ``next_interrupt`` is
+    when the NIC may interrupt again.
     """
 
     version: int
@@ -283,7 +290,9 @@ class State:
     next_pulse: float
     next_wire: float
     last_wire: float
+    next_interrupt: float
     in_clock: float
+    in_since: float
     out_clock: float
     turn: int
     order: int

@@ -6,7 +6,7 @@ timeout when nothing comes back. Everything is clocked by what was really delive
 
 from envs.sim import fifo, scheduler
 from envs.sim.compiled import compiled
-from envs.sim.state import ACK, IN_MEMORY, State
+from envs.sim.state import ACK, IN_MEMORY, SEGMENTS, State
 
 LARGEST = 65536
 """Bytes of the largest packet that segmentation offload makes."""
@@ -32,12 +32,16 @@ def packet_size(s: State, f: int) -> int:
 
 
 @compiled
+def allowance(s: State, f: int) -> int:
+    """Bytes that flow ``f`` may send now; below 0 if its window shrank below what is under way."""
+    flow = s.flow[f]
+    return int(min(flow.cwnd, flow.window)) - flow.inflight if flow.tcp else int(flow.carry)
+
+
+@compiled
 def sendable(s: State, f: int, size: int) -> int:
     """Packets of ``size`` bytes that flow ``f`` may send now."""
-    flow = s.flow[f]
-    window = int(min(flow.cwnd, flow.window)) - flow.inflight
-    open_for = window if flow.tcp else int(flow.carry)
-    return open_for // size if open_for >= size else 0
+    return max(0, allowance(s, f)) // size
 
 
 @compiled
@@ -101,10 +105,16 @@ def take_held(s: State, f: int) -> int:
 
 
 @compiled
-def return_outside(s: State, f: int, packets: int, size: int) -> None:
-    """Put acknowledgements on the line between the outside and the host, for a round trip."""
+def return_outside(s: State, f: int, packets: int, size: int, due: float) -> None:
+    """Put acknowledgements on the line between the outside and the host, until ``due``.
+
+    They stay by themselves: one that is due does not wait for those that come later.
+    """
     line = s.flow[f].line
-    fifo.push(s, line, f, ACK, packets, size, IN_MEMORY, s.now + s.rtt, 0.0, 0.0)
+    if s.queue[line].segments < SEGMENTS:
+        fifo.append(s, line, f, ACK, packets, size, IN_MEMORY, due, 0.0, 0.0)
+    else:
+        fifo.push(s, line, f, ACK, packets, size, IN_MEMORY, due, 0.0, 0.0)
 
 
 @compiled
@@ -136,7 +146,7 @@ def pulse(s: State) -> None:
                 pace(s, f, PULSE)
         elif flow.held > 0 and s.now - flow.last_ack > QUIET:
             if flow.sink < 0:
-                return_outside(s, f, 1, take_held(s, f))
+                return_outside(s, f, 1, take_held(s, f), s.now + s.rtt)
             else:
                 acknowledge_from(s, f, flow.sink, 1, 0, s.vcpu[s.vif[flow.sink].receiver].core)
                 scheduler.wake(s, s.vif[flow.sink].collector)
@@ -147,5 +157,6 @@ def pulse(s: State) -> None:
             flow.lost = 0
             flow.recover = flow.acked + flow.inflight
             flow.last_ack = s.now
-        if flow.source >= 0 and sendable(s, f, packet_size(s, f)) > 0:
+            s.in_since = min(s.in_since, s.now)
+        if flow.source >= 0 and allowance(s, f) >= packet_size(s, f):
             scheduler.wake(s, s.vif[flow.source].receiver)

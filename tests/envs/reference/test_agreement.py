@@ -73,6 +73,32 @@ def test_they_agree_on_bulk_reception(kind: str, scheduler: str) -> None:
     assert found.error("cores") == pytest.approx(0.0, abs=0.05)
 
 
+@pytest.mark.parametrize("length", [16, 32])
+def test_they_agree_on_bulk_reception_through_a_short_queue(length: int) -> None:
+    """Where the window is a few packets, and how they bunch decides what is lost."""
+    flow = Flow(source="outside", sink="g1", window_kb=512.0, rto_ms=10.0)
+    found = pair(replace(PLAIN, flows=(flow,), stock=Stock(tx_queue=length)))
+    assert found.error("bandwidth") == pytest.approx(0.0, abs=0.15)
+    assert found.error("cores") == pytest.approx(0.0, abs=0.12)
+
+
+@pytest.mark.parametrize("offload", [False, True])
+@pytest.mark.parametrize("sink", ["outside", "g2"])
+def test_they_agree_on_bulk_transmission(sink: str, offload: bool) -> None:
+    """Packets go on one by one while the others of their batch are still being handled."""
+    scenario = replace(
+        PLAIN,
+        guests=(GuestKind(name="g1"), GuestKind(name="g2")),
+        flows=(Flow(source="g1", sink=sink, window_kb=256.0),),
+        driver_domain=DriverDomain(kind="threads", copies_transmit=True),
+        stock=Stock(tx_queue=512),
+        offload=offload,
+    )
+    found = pair(scenario)
+    assert found.error("bandwidth") == pytest.approx(0.0, abs=0.12)
+    assert found.error("cores") == pytest.approx(0.0, abs=0.15)
+
+
 def test_a_summary_counts_errors_and_ranks() -> None:
     def made(number: int, fast: float, reference: float) -> Pair:
         runs = [(Run(bandwidth=gbps, cores=1.0),) for gbps in (reference, fast)]

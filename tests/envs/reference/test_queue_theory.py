@@ -98,7 +98,7 @@ def arrive(states: States, size: int) -> None:
     s = states[0]
     q = s.vif[0].nic_queue
     fifo.push(s, q, 0, DATA, 1, size, IN_MEMORY, s.now, 0.0, 0.0)
-    bridge.forward(s, q, 1, -1)
+    bridge.forward(s, q, 1, -1, s.now, 0.0)
     scheduler.wake(s, s.vif[0].deliverer)
     engine._dispatch(s, -1)
 
