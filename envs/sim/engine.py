@@ -167,7 +167,10 @@ def _begin(s: State, c: int, at: float) -> None:
             n, cost = guest.send(s, item)
         if n > 0:
             v.packets = n
-            s.until[c] = at + v.debt + cost * scheduler.vary(s) / scheduler.speed(s, c)
+            cost *= scheduler.vary(s)
+            if s.smt:
+                cost /= scheduler.speed(s, c)
+            s.until[c] = at + v.debt + cost
             v.debt = 0.0
             return
     v.packets = 0

@@ -35,7 +35,8 @@ def pages(packets: int, size: float) -> float:
 def room(s: State, q: int, kind: int, size: int) -> int:
     """How many packets of ``size`` bytes each still fit."""
     queue = s.queue[q]
-    return max(0, queue.limit - queue.slots) // slots_of(kind, 1, size)
+    free, each = max(0, queue.limit - queue.slots), slots_of(kind, 1, size)
+    return free if each == 1 else free // each
 
 
 @compiled

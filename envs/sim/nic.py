@@ -22,7 +22,14 @@ SOON = 1e3
 @compiled
 def wire_time(s: State, packets: int, size: int) -> float:
     """Nanoseconds that packets of ``size`` bytes in all take on the wire."""
-    return s.wire * (size + WIRE_OVERHEAD * max(float(packets), size / s.mtu))
+    frames = float(packets) if size <= packets * s.mtu else size / s.mtu
+    return s.wire * (size + WIRE_OVERHEAD * frames)
+
+
+@compiled
+def carried(packets: int, each: float, time: float) -> int:
+    """How many of ``packets``, each of which takes ``each`` ns, a wire carries in ``time``."""
+    return packets if each * packets <= time else int(time / each)
 
 
 @compiled
@@ -82,12 +89,10 @@ def _leave(s: State) -> None:
     q = s.uplink_queue
     while s.queue[q].segments > 0:
         first = fifo.head(s, q, 0)
-        size = first.packets * fifo.ACK_BYTES if first.kind == ACK else first.size
-        each = wire_time(s, 1, size // first.packets)
+        size = fifo.ACK_BYTES if first.kind == ACK else first.size // first.packets
+        each = wire_time(s, 1, size)
         start = max(s.out_clock, first.born)
-        count = first.packets
-        if each > 0.0:
-            count = min(count, int((s.now - start) / each))
+        count = carried(first.packets, each, s.now - start)
         if count == 0:
             break
         s.out_clock = start + each * count
@@ -139,8 +144,7 @@ def _arrive(s: State, since: float) -> int:
             continue
         idle = 0
         each = wire_time(s, 1, size)
-        if each > 0.0:
-            count = min(count, int((s.now - s.in_clock) / each))
+        count = carried(count, each, s.now - s.in_clock)
         if count == 0:  # a packet is on the wire, and not yet all of it
             f = f - 1 if f > 0 else s.flows - 1
             break

@@ -234,10 +234,11 @@ def stop(s: State, c: int) -> None:
 
 @compiled
 def block(s: State, c: int) -> None:
-    """The VCPU on core ``c`` has nothing to do."""
+    """The VCPU on core ``c`` has nothing to do. If anybody waits anywhere, the core chooses."""
     s.vcpu[s.core[c].run].state = BLOCKED
     stop(s, c)
-    mark(s, c)
+    if s.queued:
+        mark(s, c)
 
 
 @compiled

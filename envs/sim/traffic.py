@@ -41,7 +41,8 @@ def allowance(s: State, f: int) -> int:
 @compiled
 def sendable(s: State, f: int, size: int) -> int:
     """Packets of ``size`` bytes that flow ``f`` may send now."""
-    return max(0, allowance(s, f)) // size
+    open_for = allowance(s, f)
+    return open_for // size if open_for >= size else 0
 
 
 @compiled
