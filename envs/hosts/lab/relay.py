@@ -98,10 +98,18 @@ class Relay:
         self._ways = [way for out, back in pairs for way in ((out, back), (back, out))]
         self._poll = bool(duty["poll"] and pairs)
         text = json.dumps({"vifs": duty["vifs"], "poll": self._poll}, separators=(",", ":"))
+        self._tell(text + "\n")
+
+    def _tell(self, text: str) -> None:
+        """Replace the report as a whole, or on a full disk, where that cannot be, in its place."""
         fresh = self._report + ".new"
-        with open(fresh, "w", encoding="utf-8") as file:  # noqa: PTH123
-            file.write(text + "\n")
-        os.replace(fresh, self._report)  # noqa: PTH105
+        try:
+            with open(fresh, "w", encoding="utf-8") as file:  # noqa: PTH123
+                file.write(text)
+            os.replace(fresh, self._report)  # noqa: PTH105
+        except OSError:
+            with open(self._report, "w", encoding="utf-8") as file:  # noqa: PTH123
+                file.write(text)
 
     def _spin(self) -> None:
         ways, frame, view = self._ways, self._frame, memoryview(self._frame)

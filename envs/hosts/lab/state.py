@@ -19,6 +19,13 @@ from envs.hosts.lab.record import Lab
 from envs.hosts.linux import as_list
 from envs.hosts.transport import replace_file, write_file
 
+_ORDER = """
+{ printf "%s\\n" "$2" >"$1.new" && mv -f -- "$1.new" "$1"; } 2>/dev/null && exit
+rm -f -- "$1.new"
+printf "%s\\n" "$2" >"$1"
+"""
+"""Replaces a file as a whole, or on a full disk, where that cannot be, in its place."""
+
 
 class LabState(Record, frozen=True):
     """Everything of a lab that ``apply`` may touch, as it is on the host.
@@ -243,7 +250,10 @@ def _duties(context: Context, before: LabState, after: LabState) -> Iterator[Cha
 
 def _orders(context: Context, orders: Duties) -> tuple[Command, ...]:
     pids = [context.pid(guest.backend) for guest in context.plan.guests]
-    return (replace_file(context.duties_file, _json(orders)), ("kill", "-HUP", *pids))
+    return (
+        ("sh", "-c", _ORDER, "sh", context.duties_file, _json(orders)),
+        ("kill", "-HUP", *pids),
+    )
 
 
 def _told(orders: Duties) -> str:
