@@ -1,0 +1,116 @@
+"""A transport that misbehaves at one of its calls, and knows at which step that is."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from traceback import walk_stack
+
+from envs.hosts.transport import Result, Transport
+
+STEPS = {
+    "held": "lock",
+    "recover": "recover",
+    "_begin": "snapshot and arm",
+    "apply": "apply",
+    "_announce": "announce",
+    "_read_back": "read back",
+    "_probe": "probe",
+    "measure": "measure",
+    "confirm": "confirm",
+    "undo": "undo",
+    "roll_back": "roll back",
+}
+"""What a transaction is doing, by the innermost of its functions that is running."""
+OTHER = "describe"
+"""What it does outside all of these: ask the host what it has."""
+
+Fault = Callable[[Transport, Sequence[str]], Result | None]
+"""Happens in place of a command, if it gives a result, else just before it."""
+
+
+class Course:
+    """The calls of one run, by the steps they belong to, and the one at which the fault is thrown.
+
+    ``announce`` is told the step and the time just before that.
+    """
+
+    def __init__(
+        self, at: int = -1, fault: Fault | None = None, announce: Callable[[str], None] = len
+    ) -> None:
+        self.calls: list[str] = []
+        self._at, self._fault, self._announce = at, fault, announce
+
+    def call(self, inner: Transport, argv: Sequence[str]) -> Result | None:
+        """Count a call; the result that the fault has in place of the command's, if any."""
+        names = [frame.f_code.co_name for frame, _ in walk_stack(None)]
+        step = next((STEPS[name] for name in names if name in STEPS), OTHER)
+        self.calls.append(step)
+        if self._fault is None or len(self.calls) - 1 != self._at:
+            return None
+        self._announce(f"thrown {time.monotonic()} {step}")
+        return self._fault(inner, argv)
+
+
+class Faulty:
+    """Does as the transport within it does, except where its course has a fault.
+
+    Commands that would travel together go one by one, so that each can be the one that fails;
+    with ``together`` they do travel together, and the fault comes before all of them.
+    """
+
+    def __init__(self, inner: Transport, course: Course, *, together: bool) -> None:
+        self._inner, self._course, self._together = inner, course, together
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+        instead = self._course.call(self._inner, argv)
+        return instead or self._inner.run(argv, stdin=stdin, timeout=timeout)
+
+    def run_all(
+        self, commands: Sequence[Sequence[str]], *, timeout: float = 10.0
+    ) -> tuple[Result, ...]:
+        if not self._together:
+            return tuple(self.run(command, timeout=timeout) for command in commands)
+        for command in commands:
+            self._course.call(self._inner, command)
+        return self._inner.run_all(commands, timeout=timeout)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def kill(number: int) -> Fault:
+    """The tuner gets a signal."""
+
+    def fault(_inner: Transport, _argv: Sequence[str]) -> None:
+        os.kill(os.getpid(), number)
+
+    return fault
+
+
+def hang(seconds: float) -> Fault:
+    """The tuner stands still, and then goes on as if nothing had been."""
+
+    def fault(_inner: Transport, _argv: Sequence[str]) -> None:
+        time.sleep(seconds)
+
+    return fault
+
+
+def refuse(_inner: Transport, argv: Sequence[str]) -> Result:
+    """The command fails."""
+    return Result(argv=tuple(argv), rc=1, err="refused")
+
+
+def ignore(_inner: Transport, argv: Sequence[str]) -> Result:
+    """The command says that it has worked, and does nothing."""
+    return Result(argv=tuple(argv), rc=0)
+
+
+def slow(seconds: float) -> Fault:
+    """The command takes so long on the host that nobody waits for it."""
+
+    def fault(inner: Transport, argv: Sequence[str]) -> Result:
+        late = ("sh", "-c", 'sleep "$0"; exec "$@"', str(seconds), *argv)
+        return inner.run(late, timeout=10.0)
+
+    return fault

@@ -1,0 +1,317 @@
+"""One fault thrown at a host, and what became of the host."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import product
+from random import Random
+
+import msgspec
+from child import Child, Say
+from faulty import Course
+from kinds import BLOCKED, BY_SSH, EDIT, fault, kinds
+from plays import PLAYS, playing
+from subject import Mishap, Readings, Subject, Wire
+
+from envs.host import Record, Settings
+from tuner import state, watchdog
+from tuner.commands.status import Status, examine
+from tuner.state import LiveHost
+from tuner.transaction import recover, roll_back
+
+NOT_BACK = "NOT BACK"
+NEVER = "never thrown"
+LONGEST = 300.0
+"""Seconds after which a tuner counts as one that never ends."""
+BUSY_STEPS = ("lock", "describe")
+"""Steps at which the lock may be free: before it is taken, and after it was let go of."""
+
+
+class Row(Record, frozen=True):
+    """One fault, and what became of the host.
+
+    ``back`` is how many seconds after the fault the host was as it must be, ``took`` those from
+    the beginning of the play until then. ``stood_still`` is the longest time for which guests
+    that the fault itself does not stop got nothing. ``left`` names what was left over.
+    """
+
+    number: int
+    host: str
+    fault: str
+    play: str
+    step: str
+    call: int
+    outcome: str
+    back: float
+    took: float
+    stood_still: float
+    exit_code: int
+    error: str
+    status: str
+    summary: str
+    left: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything is not as it must be."""
+        confirmed = self.outcome.startswith("as confirmed")
+        told = self.status == "unreadable" or confirmed == (self.status in ("confirmed", "changed"))
+        crashed = "crashed" in self.error
+        return self.outcome == NOT_BACK or bool(self.left) or crashed or not told
+
+
+class Target:
+    """A host that faults are thrown at, and the calls of every play there, by their steps."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.calls: dict[str, list[str]] = {}
+        self.rehearse("keep", "go back", "give up")
+
+    def renew(self) -> None:
+        """Make the host anew; nothing is left of what was thrown at it."""
+        self.subject.renew()
+        self.rehearse("keep", "go back")
+
+    def rehearse(self, *plays: str) -> None:
+        """Play without a fault; see that the host is as found afterwards."""
+        subject = self.subject
+        subject.forget()
+        found = Child(lambda say: say(msgspec.json.encode(self._settings()).decode())).wait()
+        subject.target = subject.aim(msgspec.json.decode(found.said, type=Settings))
+        for play in plays:
+            self.calls[play] = self.play(play)
+            if play == "keep":
+                subject.changed = subject.readings()
+            elif subject.readings() != subject.found:
+                raise AssertionError(differing(subject.found, subject.readings()))
+
+    def play(self, play: str) -> list[str]:
+        """Play without a fault; the steps that its calls belong to."""
+
+        def work(say: Say) -> None:
+            say("calls " + ",".join(playing(self.subject, play).calls))
+
+        done = Child(work).wait()
+        if done.code != 0:
+            raise AssertionError(done.said)
+        return done.line("calls").split(",")
+
+    def cells(self) -> list[tuple[str, str, str]]:
+        """What can be thrown where: fault, play and step.
+
+        Steps that every play has are gone through under the first.
+        """
+        seen: set[str] = set()
+        cells = []
+        for play in PLAYS:
+            steps = [step for step in dict.fromkeys(self.calls[play]) if step not in seen]
+            seen.update(steps)
+            cells += [(kind, play, step) for step, kind in product(steps, kinds(self.subject))]
+        return cells
+
+    def draw(self, number: int, seed: int) -> tuple[str, str, int]:
+        """The fault of a number, the play, and the call: every cell before any again."""
+        cells = self.cells()
+        Random(seed).shuffle(cells)  # noqa: S311 - a draw, not a secret
+        kind, play, step = cells[number % len(cells)]
+        calls = [at for at, name in enumerate(self.calls[play]) if name == step]
+        return kind, play, Random(f"{seed} {number}").choice(calls)  # noqa: S311 - as above
+
+    def _settings(self) -> Settings:
+        transport = self.subject.transport()
+        try:
+            return self.subject.open(transport).settings()
+        finally:
+            transport.close()
+
+
+def throw(target: Target, number: int, seed: int) -> Row:
+    """Throw the fault of a number, and see to it that the host is as found for the next."""
+    kind, play, at = target.draw(number, seed)
+    return throw_at(target, kind, play, at, number)
+
+
+def throw_at(target: Target, kind: str, play: str, at: int, number: int = 0) -> Row:
+    """Throw a fault of a kind at a call of a play."""
+    subject = target.subject
+    mishap = (subject.anywhere() | subject.mishaps()).get(kind, Mishap(script=""))
+    subject.forget()
+    if play == "go back":
+        target.play("keep")
+    watched = [vif for vif in subject.vifs if vif != mishap.vif]
+    with ExitStack() as stack:
+        wire = stack.enter_context(subject.wire()) if kind in BY_SSH else None
+        traffic = stack.enter_context(subject.traffic())
+        began = time.monotonic()
+        child = Child(_work(subject, kind, play, at, wire))
+        outcome, back = _watch(subject, child, mishap, play, kind)
+        took = time.monotonic() - began
+        stood_still = traffic.stood_still(watched)
+    status, left = _afterwards(target, child, mishap, kind)
+    return Row(
+        number=number,
+        host=subject.uri,
+        fault=kind,
+        play=play,
+        step=_thrown(child)[1] or NEVER,
+        call=at,
+        outcome=outcome,
+        back=round(back, 1),
+        took=round(took, 1),
+        stood_still=round(stood_still, 2),
+        exit_code=-1 if child.code is None else child.code,
+        error=child.line("error"),
+        status=status.state,
+        summary=status.summary,
+        left="; ".join(left),
+    )
+
+
+def _work(
+    subject: Subject, kind: str, play: str, at: int, wire: Wire | None
+) -> Callable[[Say], None]:
+    def work(say: Say) -> None:
+        course = Course(at, fault(subject, kind, wire, say), say)
+        playing(subject, play, course, wire)
+
+    return work
+
+
+def _watch(
+    subject: Subject, child: Child, mishap: Mishap, play: str, kind: str
+) -> tuple[str, float]:
+    """Wait until the tuner has ended and the host is as it must be; how it is, and since when.
+
+    The time runs from the fault, or where the tuner lived on to put the host back, from its end.
+    """
+    began = time.monotonic()
+    limit = subject.confirm_within + subject.slack
+    outcome, since, silent_since = NOT_BACK, began, began
+    while True:
+        ended = child.ended()
+        now = time.monotonic()
+        if not ended or child.code == 0:
+            silent_since = now
+        if thrown := _thrown(child)[0]:
+            silent_since = thrown if ended and (child.code or 0) < 0 else silent_since
+            name = _match(subject, child, mishap, play)
+            if outcome != name:
+                outcome, since = name, now
+            if ended and outcome != NOT_BACK:
+                return outcome, since - thrown
+            if kind == BLOCKED and not ended and now > thrown + limit:
+                child.kill()
+        elif ended:
+            return _match(subject, child, mishap, play), 0.0
+        if ended and now > max(silent_since, thrown) + limit + subject.slack:
+            return NOT_BACK, now - thrown
+        if now > began + LONGEST:
+            child.kill()
+            child.said += "error crashed: it never ended\n"
+        time.sleep(0.2)
+
+
+def _thrown(child: Child) -> tuple[float, str]:
+    """When the fault was thrown and at which step; 0 and nothing if it was not."""
+    when, _, step = child.line("thrown").partition(" ")
+    return float(when or 0.0), step
+
+
+def _match(subject: Subject, child: Child, mishap: Mishap, play: str) -> str:
+    """How the host is, if that is one of the ways it may be."""
+    told = subject.shell(f"cat {subject.state}/journal.jsonl")
+    now = _without(subject.readings(), mishap)
+    for name, readings in _allowed(subject, child.code, play, told):
+        if _without(readings, mishap) == now:
+            return name
+        if _without(subject.edited(readings), mishap) == now:
+            return f"{name}; edit kept"
+    return NOT_BACK
+
+
+def _allowed(
+    subject: Subject, code: int | None, play: str, told: str
+) -> Iterator[tuple[str, Readings]]:
+    """The ways the host may be: as confirmed if it was told so, as found unless it must not."""
+    confirmed = '"event":"confirmed"' in told and '"event":"rolling-back"' not in told
+    if confirmed and (play == "keep" or code != 0):
+        yield "as confirmed", subject.changed
+    if not confirmed or (play == "keep" and code is None):
+        yield "as found", subject.found
+
+
+def _without(readings: Readings, mishap: Mishap) -> Readings:
+    """Readings without what the mishap itself has changed."""
+    if not mishap.touches:
+        return readings
+    return tuple(line for line in readings if not re.search(mishap.touches, line))
+
+
+def _afterwards(
+    target: Target, child: Child, mishap: Mishap, kind: str
+) -> tuple[Status, list[str]]:
+    """What status says once no watchdog runs, and what is left over after the next command."""
+    subject = target.subject
+    if not mishap.lasting:  # else there is nothing left that could be put back
+        subject.shell(f"flock -w {subject.confirm_within} {subject.state}/lock true")
+    told = _apart(subject, lambda host, say: say(_json(examine(subject.uri, host))))
+    unknown = Status(host=subject.uri, state="unreadable", summary=told.line("error"))
+    status = msgspec.json.decode(told.line("said") or _json(unknown), type=Status)
+    left = [f"status: {told.line('error')}"] if told.code else []
+    if child.line("second") == "0" and _thrown(child)[1] not in BUSY_STEPS:
+        left.append("a second tuner got the host")
+    if mishap.lasting:
+        target.renew()
+        return status, left
+    subject.shell(f"rm -f {subject.state}/filler")
+    undone = _apart(subject, lambda host, _say: _undo(host))
+    if kind == EDIT:
+        (length,) = set(
+            re.findall(rf"\b{subject.vifs[1]}[:@].*qlen (\d+)", "\n".join(subject.found))
+        )
+        subject.shell(f"ip link set dev {subject.vifs[1]} txqueuelen {length}")
+    if undone.code != 0:
+        left.append(undone.line("error"))
+    if subject.readings() != subject.found:
+        left.append(f"knobs: {differing(subject.found, subject.readings())}")
+    looked = _apart(
+        subject, lambda host, say: say(_json(watchdog.look(host.transport, host.state_dir)))
+    )
+    found = msgspec.json.decode(looked.line("said"), type=watchdog.Look)
+    left += [f"the lock of {found.holder}"] if found.token else []
+    left += ["an armed watchdog"] if found.armed else []
+    if left:
+        target.renew()
+    return status, left
+
+
+def _undo(host: LiveHost) -> None:
+    """Do what a person would who wants the host as it was before any of this."""
+    with state.held(host) as held:
+        recover(held)
+        while held.journal.standing().generations:
+            roll_back(held, force=True)
+
+
+def _apart(subject: Subject, work: Callable[[LiveHost, Say], None]) -> Child:
+    """Do something with the host in a process of its own."""
+
+    def run(say: Say) -> None:
+        transport = subject.transport()
+        try:
+            work(subject.open(transport), lambda line: say(f"said {line}"))
+        finally:
+            transport.close()
+
+    return Child(run).wait()
+
+
+def _json(record: Record) -> str:
+    return msgspec.json.encode(record).decode()
+
+
+def differing(one: Readings, other: Readings) -> str:
+    """The lines that only one of two readings has."""
+    return " | ".join(sorted(set(one) ^ set(other)))
