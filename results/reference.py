@@ -1,14 +1,17 @@
 """The fast simulator against the packet-level reference, on scenarios of the test seeds.
 
-    python results/reference.py                 # 60 scenarios, 6 settings each; hours on one core
+    python results/reference.py                 # 60 scenarios, 6 settings each; an hour on one core
     python results/reference.py --only-fast     # measures the fast one anew, keeps the reference
 
-Writes results/reference.json after every pair and goes on where it was stopped, then
-results/reference.md. What the reference gave is kept until its code, the scenario or the setting
-changes; the fast simulator is measured again every time.
+Writes every measurement to runs/reference/reference.json as it comes and goes on where it was
+stopped; in the end a table of all pairs to results/reference.csv, and results/reference.md. What
+the reference gave is kept until its code, the scenario or the setting changes; the fast simulator
+is measured again every time.
 """
 
 import argparse
+import csv
+import io
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +25,10 @@ from envs.scenario import TEST_SEEDS
 
 HERE = Path(__file__).parent
 CODE = HERE.parent / "envs" / "reference"
+RAW = HERE.parent / "runs" / "reference" / "reference.json"
 WORST = 20
+STEADY = 0.05
+"""How far apart the reference's own measurements are at most where chance plays little part."""
 
 
 class Outcome(Record, frozen=True):
@@ -39,11 +45,13 @@ def main() -> None:
     parser.add_argument("--scenarios", type=int, default=60)
     parser.add_argument("--settings", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=Effort().seconds)
-    parser.add_argument("--out", type=Path, default=HERE / "reference.json")
+    parser.add_argument("--reference-runs", type=int, default=Effort().reference_runs)
+    parser.add_argument("--raw", type=Path, default=RAW)
+    parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--only-fast", action="store_true")
     options = parser.parse_args()
-    effort = Effort(seconds=options.seconds)
-    known = _read(options.out, effort)
+    effort = Effort(seconds=options.seconds, reference_runs=options.reference_runs)
+    known = _read(options.raw, effort)
     todo = list(agreement.cases(TEST_SEEDS[: options.scenarios], options.settings))
     pairs: dict[str, Pair] = {}
     for at, case in enumerate(todo, 1):
@@ -55,12 +63,13 @@ def main() -> None:
         fast = agreement.by_fast(case, effort)
         pairs[key] = Pair(seed=case.seed, number=case.number, reference=reference, fast=fast)
         if old is None:
-            _write(options.out, Outcome(effort=effort, pairs={**known, **pairs}))
+            _write(options.raw, Outcome(effort=effort, pairs={**known, **pairs}))
             print(f"{at}/{len(todo)} {_line(case, pairs[key])}", flush=True)
     found = agreement.summary(list(pairs.values()))
-    _write(options.out, Outcome(effort=effort, summary=found, pairs=pairs))
+    _write(options.raw, Outcome(effort=effort, summary=found, pairs=pairs))
     text = _report(found, todo, pairs, effort)
-    options.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    (options.out / "reference.md").write_text(text, encoding="utf-8")
+    (options.out / "reference.csv").write_text(_table(todo, pairs), encoding="utf-8")
     print(text)
 
 
@@ -73,6 +82,7 @@ def _read(path: Path, effort: Effort) -> Mapping[str, Pair]:
 
 def _write(path: Path, outcome: Outcome) -> None:
     """In one step, so that a stop in the middle leaves the old file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
     beside.write_bytes(msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")
     beside.replace(path)
@@ -91,6 +101,7 @@ def _report(
     found: Summary, cases: Sequence[Case], pairs: Mapping[str, Pair], effort: Effort
 ) -> str:
     by_place = {(case.seed, case.number): case for case in cases}
+    steady = agreement.summary([pair for pair in pairs.values() if _is_steady(pair)])
     worst = sorted(pairs.values(), key=lambda p: -abs(p.error("bandwidth")))[:WORST]
     rows = "\n".join(_line(by_place[pair.seed, pair.number], pair) for pair in worst)
     return f"""# The fast simulator against the reference
@@ -105,6 +116,11 @@ measurement of the reference against another.
 |---|---|---|---|---|---|
 | bandwidth | {_cells(found.bandwidth)} | 5 %, 15 % | {_cells(found.chance_bandwidth)} |
 | cores | {_cells(found.cores)} | 5 %, 15 % | {_cells(found.chance_cores)} |
+| bandwidth, steady pairs | {_cells(steady.bandwidth)} | | {_cells(steady.chance_bandwidth)} |
+| cores, steady pairs | {_cells(steady.cores)} | | {_cells(steady.chance_cores)} |
+
+Steady are the {steady.pairs} pairs on which the reference agrees with itself to {STEADY:.0%} in
+bandwidth and in cores. On the others a timeout of 200 ms, say, falls into a run or not.
 
 Rank correlation of bandwidth per core over the settings of a scenario, median over scenarios:
 {found.spearman:.3f} (target 0.95; the reference against itself {found.chance_spearman:.3f}).
@@ -118,6 +134,31 @@ reference.
 {rows}
 ```
 """
+
+
+def _is_steady(pair: Pair) -> bool:
+    return all(abs(pair.chance(what)) <= STEADY for what in ("bandwidth", "cores"))
+
+
+def _table(cases: Sequence[Case], pairs: Mapping[str, Pair]) -> str:
+    """A row a pair: what it is, the means of both, and the reference's own scatter."""
+    by_place = {(case.seed, case.number): case for case in cases}
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n").writerow
+    units = [
+        f"{who}_{what}" for what in ("gbps", "cores") for who in ("reference", "fast", "chance")
+    ]
+    write(["seed", "setting", "scheduler", "driver_domain", "offload", "host_cores", *units])
+    for pair in pairs.values():
+        what = by_place[pair.seed, pair.number].scenario
+        kinds = [what.scheduler.kind, what.driver_domain.kind, what.offload, what.topology.cores]
+        numbers = [
+            number
+            for key in ("bandwidth", "cores")
+            for number in (*pair.means(key), pair.chance(key))
+        ]
+        write([pair.seed, pair.number, *kinds, *(f"{number:.4f}" for number in numbers)])
+    return out.getvalue()
 
 
 def _cells(found: Agreement) -> str:

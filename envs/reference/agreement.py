@@ -66,9 +66,14 @@ class Pair(Record, frozen=True):
     reference: tuple[Run, ...]
     fast: tuple[Run, ...]
 
+    def means(self, what: str) -> tuple[float, float]:
+        """The reference's mean and the fast one's; ``what`` is a field of ``Run``."""
+        return _mean(self.reference, what), _mean(self.fast, what)
+
     def error(self, what: str) -> float:
-        """The fast one's mean to the reference's, less 1; ``what`` is a field of ``Run``."""
-        return _apart(_mean(self.fast, what), _mean(self.reference, what))
+        """The fast one's mean to the reference's, less 1."""
+        reference, fast = self.means(what)
+        return _apart(fast, reference)
 
     def chance(self, what: str) -> float:
         """The first measurement of the reference to the mean of its others, less 1."""
