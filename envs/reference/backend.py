@@ -66,6 +66,7 @@ class Deliver:
         self._ports = ports
         self._batch = machine.scenario.driver_domain.batch
         self._stack_too = machine.scenario.driver_domain.kind == "relays"
+        self._flips = machine.scenario.driver_domain.flips
 
     def ready(self) -> bool:
         """Whether a packet waits that its ring has room for."""
@@ -94,16 +95,18 @@ class Deliver:
         return fitting
 
     def _cost(self, packet: Packet, core: Core) -> float:
-        """Bookkeeping, a grant a page, and the copy into the guest's memory."""
+        """Bookkeeping, a grant a page, and the copy into the guest's memory if it is one."""
         costs = self._machine.costs
         cost = costs.backend_packet + packet.pages * costs.backend_page
-        cost += packet.size * costs.backend_byte + core.read(packet.size, packet.place)
+        touched = min(packet.size, costs.header_bytes) if self._flips else packet.size
+        cost += packet.size * costs.backend_byte + core.read(touched, packet.place)
         if self._stack_too:
             cost += costs.ack_packet if packet.is_ack else costs.stack_packet
         return cost
 
     def _hand_over(self, packet: Packet, port: Port, core: Core) -> None:
-        packet.place = core.caches.here()
+        if not self._flips:
+            packet.place = core.caches.here()
         port.rx_ring.push(packet)
         port.inward.add(packet.size)
         packet.flow.delivered += 0 if packet.is_ack else packet.size

@@ -81,6 +81,7 @@ class DriverDomain(Record, frozen=True):
     the backend, as writing into a tap of the same kernel does; a tap signals its reader for every
     batch, asleep or not; and backends that are placed on one and the same core are one process.
     ``copies_transmit``: a guest's packet is copied on its way out (vhost, a relay), not mapped.
+    ``flips``: a packet for a guest is not copied, but its page exchanged for one of the guest's.
     ``batch`` is the most packets of one activation, ``ring`` the slots of a ring, of which a
     packet above 4 KiB takes one for each page and two more.
     """
@@ -91,6 +92,7 @@ class DriverDomain(Record, frozen=True):
     batch: int = 64
     ring: int = 256
     copies_transmit: bool = False
+    flips: bool = False
 
     def __post_init__(self) -> None:
         _within("driver_domain.vcpus", self.vcpus, 1, 2)

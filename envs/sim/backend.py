@@ -9,7 +9,7 @@ import math
 from envs.sim import bridge, cache, fifo, nic
 from envs.sim.compiled import compiled, lowest
 from envs.sim.notify import notify
-from envs.sim.state import ACK, LATENCIES, State, Vcpu
+from envs.sim.state import ACK, COLLECT, DELIVER, LATENCIES, NIC_RECEIVE, State, Vcpu
 
 STEPS = 4
 """Latency classes in a doubling."""
@@ -32,7 +32,7 @@ def receive(s: State, me: int, c: int, vif: int) -> tuple[int, float]:
         wires = max(float(count), size / s.mtu)
         cost += wires * s.nic_packet + count * s.bridge
         headers = wires * s.header_bytes
-        cost += cache.read(s, c, headers, part.core, part.core_clock, part.llc_clock)
+        cost += cache.read(s, c, NIC_RECEIVE, headers, part)
         cache.fill(s, c, headers)
         n += count
         if count < part.packets:
@@ -60,9 +60,9 @@ def _rouse(s: State, me: int, reached: int) -> None:
 
 @compiled
 def deliver(s: State, v: Vcpu, c: int, vifs: int) -> tuple[int, float]:
-    """Copy packets from the vifs' queues to guests whose rings have room, at most a batch each.
+    """Hand packets from the vifs' queues to guests whose rings have room, at most a batch each.
 
-    One hypercall for all, and for each packet its grants and the copy.
+    One hypercall for all, and for each packet its grants and the copy, or the exchange of pages.
     """
     n, cost, left = 0, s.backend_batch, vifs & s.arrived
     v.serving = 0
@@ -93,8 +93,9 @@ def _deliver(s: State, c: int, vif: int) -> tuple[int, float]:
             break
         size = fifo.bytes_of(part, count)
         cost += size * s.backend_byte + fifo.pages(count, size) * s.backend_page
-        cost += cache.read(s, c, size, part.core, part.core_clock, part.llc_clock)
-        cache.fill(s, c, size)
+        touched = min(size, count * s.header_bytes) if s.flips else size
+        cost += cache.read(s, c, DELIVER, touched, part)
+        cache.fill(s, c, touched)
         if s.runs_guest_stack:
             cost += count * (s.ack_packet if part.kind == ACK else s.stack_packet)
         n += count
@@ -125,9 +126,11 @@ def _delivered(s: State, me: int, c: int, vif: int, packets: int) -> None:
         first = fifo.head(s, port.queue, 0)
         count = min(packets, first.packets)
         size, f, kind = fifo.split(s, port.queue, count), first.flow, first.kind
-        born = first.born
+        born, at, own, llc = first.born, c, s.core[c].touched, clock
+        if s.flips:
+            at, own, llc = first.core, first.core_clock, first.llc_clock
         fifo.drop_head(s, port.queue, count, size)
-        fifo.push(s, port.rx_ring, f, kind, count, size, c, born, s.core[c].touched, clock)
+        fifo.push(s, port.rx_ring, f, kind, count, size, at, born, own, llc)
         _clock(s, s.now - born, count)
         if kind == ACK:
             port.in_bytes += count * fifo.ACK_BYTES
@@ -183,7 +186,7 @@ def _collect(s: State, me: int, c: int, vif: int) -> tuple[int, float]:
             cost += size * s.backend_byte
         else:
             touched = min(size, count * s.header_bytes)
-        cost += cache.read(s, c, touched, part.core, part.core_clock, part.llc_clock)
+        cost += cache.read(s, c, COLLECT, touched, part)
         cache.fill(s, c, touched)
         if bridge.destination(s, part.flow, part.kind) < 0:
             cost += max(float(count), size / s.mtu) * s.nic_packet

@@ -5,7 +5,7 @@ stood at x is still there while fewer bytes than the cache holds came in since, 
 """
 
 from envs.sim.compiled import compiled
-from envs.sim.state import COMPUTE, IN_MEMORY, State, Vcpu
+from envs.sim.state import COMPUTE, IN_MEMORY, SWITCHES, Segment, State, Vcpu
 
 LINE = 64.0
 
@@ -25,22 +25,22 @@ def fill(s: State, c: int, size: float) -> None:
 
 
 @compiled
-def read(s: State, c: int, size: float, owner: int, core_clock: float, llc: float) -> float:
-    """Nanoseconds for core ``c`` to read ``size`` bytes that core ``owner`` touched last.
+def read(s: State, c: int, stage: int, size: float, part: Segment) -> float:
+    """Nanoseconds for core ``c`` to read ``size`` bytes of a segment, which somebody touched last.
 
-    ``core_clock`` and ``llc`` are the clocks of the owner's caches at that time. Counts the lines
-    that came from outside this core's LLC.
+    Counts the lines that came from outside this core's LLC to a stage.
     """
+    owner = part.core
     if owner != IN_MEMORY:
         here, there = s.core[c], s.core[owner]
-        if c == owner and here.touched - core_clock < s.private_bytes:
+        if c == owner and here.touched - part.core_clock < s.private_bytes:
             return s.copy_own * size
-        if llc_clock(s, there.llc) - llc < s.llc_bytes:
+        if llc_clock(s, there.llc) - part.llc_clock < s.llc_bytes:
             if here.llc == there.llc:
                 return s.copy_llc * size
-            s.misses += size / LINE
+            s.stage[stage].misses += size / LINE
             return (s.copy_across if here.node == there.node else s.copy_remote) * size
-    s.misses += size / LINE
+    s.stage[stage].misses += size / LINE
     return s.copy_memory * size
 
 
@@ -65,8 +65,8 @@ def refill(s: State, v: Vcpu, c: int) -> float:
         cost = s.copy_llc
     else:
         cost = s.copy_across if here.node == there.node else s.copy_remote
-        s.misses += kept / LINE
-    s.misses += evicted / LINE
+        s.stage[SWITCHES + v.kind].misses += kept / LINE
+    s.stage[SWITCHES + v.kind].misses += evicted / LINE
     fill(s, c, evicted + kept)
     return cost * kept + s.copy_memory * evicted
 

@@ -158,7 +158,7 @@ def _constants(s: np.void, scenario: Scenario) -> None:
     s["rtt"], s["moderation"] = link.rtt_us * MICRO, link.moderation_us * MICRO
     s["batch"], s["mtu"], s["offload"] = driver.batch, MTU, scenario.offload
     s["through_ring"] = driver.kind == "netback-2007"
-    s["copies_transmit"] = driver.copies_transmit
+    s["copies_transmit"], s["flips"] = driver.copies_transmit, driver.flips
     s["runs_guest_stack"] = s["always_signals"] = driver.kind == "relays"
     s["smt"], s["smt_share"] = top.smt > 1, SMT_SHARE
 

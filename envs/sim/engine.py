@@ -20,6 +20,7 @@ from envs.sim.state import (
     GUEST_RECEIVE,
     NIC_RECEIVE,
     OVER,
+    SIGNALS,
     State,
 )
 
@@ -171,6 +172,8 @@ def _begin(s: State, c: int, at: float) -> None:
             if s.smt:
                 cost /= scheduler.speed(s, c)
             s.until[c] = at + v.debt + cost
+            s.stage[kind].time += cost
+            s.stage[SIGNALS].time += v.debt
             v.debt = 0.0
             return
     v.packets = 0

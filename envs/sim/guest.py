@@ -3,7 +3,7 @@
 from envs.sim import cache, fifo, traffic
 from envs.sim.compiled import compiled
 from envs.sim.notify import notify
-from envs.sim.state import ACK, DATA, State
+from envs.sim.state import ACK, DATA, GUEST_RECEIVE, State
 
 BATCH = 64
 """Packets of one activation: the NAPI weight of netfront and virtio-net."""
@@ -29,7 +29,7 @@ def receive(s: State, c: int, vif: int) -> tuple[int, float]:
             cost += fifo.pages(count, size) * s.front_page
             if not s.runs_guest_stack:
                 cost += count * s.stack_packet
-            cost += cache.read(s, c, size, part.core, part.core_clock, part.llc_clock)
+            cost += cache.read(s, c, GUEST_RECEIVE, size, part)
             cache.fill(s, c, size)
             free -= size
         n += count

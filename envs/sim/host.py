@@ -1,6 +1,6 @@
 """A simulated host, behind the same protocol as a live one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Self, cast
 
 import numpy as np
@@ -12,7 +12,7 @@ from envs.scenario import Scenario
 from envs.sim.compile import apply_settings, compile_host
 from envs.sim.describe import spec_of, stock_of
 from envs.sim.engine import run
-from envs.sim.sample import Counters, refuse_nonsense, sample_between
+from envs.sim.sample import Counters, StageUse, refuse_nonsense, sample_between, stages_between
 from envs.sim.state import STATE, State
 
 WARM_UP = 0.03
@@ -26,6 +26,8 @@ class SimHost:
 
     So a sample depends on nothing but scenario, seed, settings and seconds, to the last bit, and
     two settings are compared under the same load.
+
+    ``stages`` is what the stages of a packet's way took in the last measurement.
     """
 
     def __init__(self, scenario: Scenario, seed: int = 0) -> None:
@@ -35,6 +37,7 @@ class SimHost:
         self._stock = stock_of(scenario, self._spec)
         self._settings = self._stock
         self._host = compile_host(scenario, self._spec, seed)
+        self.stages: Mapping[str, StageUse] = {}
         self._states = np.zeros(1, STATE)  # its pages come only as they are used
 
     def __enter__(self) -> Self:
@@ -66,6 +69,7 @@ class SimHost:
         before = Counters(self._states)
         self._run(WARM_UP + seconds)
         after = Counters(self._states)
+        self.stages = stages_between(before, after)
         sample = sample_between(self._spec, self._settings, before, after, seconds)
         refuse_nonsense(sample, f"scenario {self.scenario.name!r}, seed {self.seed}")
         return sample

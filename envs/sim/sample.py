@@ -5,17 +5,35 @@ import math
 import numpy as np
 
 from envs.errors import TunerError
-from envs.host import HostSpec, Port, Sample, Settings, Traffic
+from envs.host import HostSpec, Port, Record, Sample, Settings, Traffic
 from envs.sim.backend import STEPS
 from envs.sim.compile import States
 
 _COUNTERS = (
     *(f"up_{way}_{what}" for way in ("in", "out") for what in ("bytes", "packets", "drops")),
-    "misses",
     "latency",
 )
 _VIF = ("in_bytes", "in_packets", "in_drops", "out_bytes", "out_packets")
 _PERCENTILE = 0.99
+STAGES = (
+    "driver domain: NIC",
+    "driver domain: deliver",
+    "driver domain: collect",
+    "guests: receive",
+    "guests: send",
+    "signals",
+    "driver domain: switches",
+    "guests: switches",
+    "CPU-bound guests: switches",
+)
+"""The stages of a packet's way, as ``envs.sim.state`` numbers them."""
+
+
+class StageUse(Record, frozen=True):
+    """What a stage took in an interval: processor time, and cache lines from outside the LLC."""
+
+    seconds: float
+    misses: float
 
 
 class Counters:
@@ -28,6 +46,7 @@ class Counters:
         self.cpu = np.array(s["vcpu"]["cpu"])
         self.work = np.array(s["vcpu"]["work"])
         self.busy = np.array(s["core"]["busy"])
+        self.stage = {key: np.array(s["stage"][key]) for key in ("time", "misses")}
 
 
 def sample_between(
@@ -59,8 +78,21 @@ def sample_between(
         core_busy=core_busy,
         work=guest_work,
         latency=_percentile(host["latency"]),
-        cache_misses=float(host["misses"]),
+        cache_misses=float((after.stage["misses"] - before.stage["misses"]).sum()),
     )
+
+
+def stages_between(before: Counters, after: Counters) -> dict[str, StageUse]:
+    """What each stage took between two copies of the counters.
+
+    Time is booked when work begins, so the edges of the interval are off by a batch.
+    """
+    seconds = 1e-9 * (after.stage["time"] - before.stage["time"])
+    misses = after.stage["misses"] - before.stage["misses"]
+    return {
+        name: StageUse(seconds=float(seconds[k]), misses=float(misses[k]))
+        for k, name in enumerate(STAGES)
+    }
 
 
 def refuse_nonsense(sample: Sample, who: str) -> None:

@@ -15,6 +15,7 @@ from envs.sim.state import (
     FOREVER,
     RUNNABLE,
     RUNNING,
+    SWITCHES,
     State,
 )
 
@@ -280,5 +281,6 @@ def start(s: State, i: int, c: int) -> float:
     core.started = v.begun = core.since
     core.switches += 1
     v.productive = core.since + s.switch + cache.refill(s, v, c)
+    s.stage[SWITCHES + v.kind].time += v.productive - core.since
     cache.stream(s, v, c, 1.0)
     return v.productive

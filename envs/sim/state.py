@@ -29,6 +29,9 @@ OVER, UNDER, BOOST = 1, 2, 3
 CREDIT_2008, CREDIT, FAIR = 0, 1, 2
 # Duties of a VCPU.
 NIC_RECEIVE, DELIVER, COLLECT, GUEST_RECEIVE, GUEST_SEND = 0, 1, 2, 3, 4
+# Stages of a packet's way: the duties, then signals (interrupts and notifications), then switches
+# to each kind of VCPU.
+SIGNALS, SWITCHES, STAGES = 5, 6, 9
 # What a segment carries.
 DATA, ACK = 0, 1
 # Who touched a segment last, if no core did.
@@ -208,6 +211,13 @@ class Duty:
     vifs: int
 
 
+class Stage:
+    """What a stage of a packet's way took: processor time, and lines from outside the LLC."""
+
+    time: float
+    misses: float
+
+
 class State:
     """A whole host. Constants first, then what changes, then the counters.
 
@@ -250,6 +260,7 @@ class State:
     offload: int
     through_ring: int
     copies_transmit: int
+    flips: int
     runs_guest_stack: int
     always_signals: int
     smt_share: float
@@ -311,11 +322,11 @@ class State:
     up_out_bytes: int
     up_out_packets: int
     up_out_drops: int
-    misses: float
     events: int
     # tables
     until: Annotated[list[float], CORES]
     latency: Annotated[list[int], LATENCIES]
+    stage: "Annotated[list[Stage], STAGES]"
     core: "Annotated[list[Core], CORES]"
     llc: "Annotated[list[Llc], LLCS]"
     vcpu: "Annotated[list[Vcpu], VCPUS]"

@@ -73,6 +73,13 @@ def test_they_agree_on_bulk_reception(kind: str, scheduler: str) -> None:
     assert found.error("cores") == pytest.approx(0.0, abs=0.05)
 
 
+def test_they_agree_on_what_exchanging_pages_costs() -> None:
+    scenario = replace(PLAIN, driver_domain=DriverDomain(kind="threads", flips=True))
+    found = pair(scenario, pinned(scenario, 0, 1))
+    assert found.error("bandwidth") == pytest.approx(0.0, abs=0.03)
+    assert found.error("cores") == pytest.approx(0.0, abs=0.08)
+
+
 @pytest.mark.parametrize("length", [16, 32])
 def test_they_agree_on_bulk_reception_through_a_short_queue(length: int) -> None:
     """Where the window is a few packets, and how they bunch decides what is lost."""
