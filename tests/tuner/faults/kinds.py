@@ -11,7 +11,7 @@ from subject import Subject, Wire
 
 from envs.hosts.transport import Transport
 
-SLOW, HANGS = 30.0, 20.0
+SLOW, HANGS = 30.0, 25.0
 """Seconds that a slow command takes, and that a tuner stands still: longer than the host waits."""
 BLOCKED = "port blocked"
 BY_SSH = ("connection cut", BLOCKED)
@@ -22,7 +22,7 @@ ANY: Mapping[str, Fault] = {
     "tuner SIGKILL": kill(SIGKILL),
     "tuner SIGTERM": kill(SIGTERM),
     "tuner SIGINT": kill(SIGINT),
-    "tuner hangs 20 s": hang(HANGS),
+    "tuner hangs 25 s": hang(HANGS),
     "command refused": refuse,
     "command ignored": ignore,
     "command takes 30 s": slow(SLOW),

@@ -4,14 +4,13 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import namespaced_sshd
 from msgspec.structs import replace
-from subject import Mishap, Readings, Subject, Wire
+from subject import Mishap, Subject, Wire
 
 from envs.errors import HostError
 from envs.host import Settings
@@ -28,7 +27,7 @@ class LabSubject(Subject):
 
     vifs = ("vif1", "vif2")
     addresses = ("10.0.0.1", "10.0.0.2")
-    confirm_within = 16
+    confirm_within = 20
     slack = 4.0
 
     def __init__(self, number: int) -> None:
@@ -48,7 +47,7 @@ class LabSubject(Subject):
                 os.kill(process.pid, signal.SIGSTOP)
         self._onto_small_disk()
         self.script = self._script()
-        self._settle()
+        self.settle()
 
     def _onto_small_disk(self) -> None:
         """What a lab keeps moves to a filesystem that can be filled without harm."""
@@ -57,13 +56,6 @@ class LabSubject(Subject):
         subprocess.run(
             ("sh", "-ec", script, "sh", self.state, str(self.folder / "kept")), check=True
         )
-
-    def _settle(self) -> None:
-        """Wait until the kernel has told all of a new bridge, up to a second late."""
-        found: Readings = ()
-        while found != (found := self.readings()):
-            time.sleep(1.1)
-        self.found = found
 
     def inside(self, argv: Sequence[str]) -> Sequence[str]:
         return ("nsenter", "-t", str(self.lab.supervisor.pid), "-n", "--", *argv)

@@ -39,7 +39,12 @@ PLAYS: dict[str, Play] = {"keep": keep, "give up": give_up, "go back": go_back}
 
 
 def playing(
-    subject: Subject, play: str, course: Course | None = None, wire: Wire | None = None
+    subject: Subject,
+    play: str,
+    course: Course | None = None,
+    wire: Wire | None = None,
+    *,
+    confirm_within: int,
 ) -> Course:
     """Play to the end, by local commands or over a wire; its calls are those of a course."""
     course = course or Course()
@@ -50,7 +55,7 @@ def playing(
 
     host = opened()
     try:
-        with state.held(host, confirm_within=subject.confirm_within, reopen=opened) as held:
+        with state.held(host, confirm_within=confirm_within, reopen=opened) as held:
             PLAYS[play](held, subject.target)
     finally:
         host.close()

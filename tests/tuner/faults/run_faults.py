@@ -25,7 +25,19 @@ def lab() -> Subject:
     return LabSubject(0)
 
 
-HOSTS: dict[str, Callable[[], Subject]] = {"lab": lab}
+def kvm() -> Subject:
+    from kvm_subject import KvmSubject  # noqa: PLC0415 - as above
+
+    return KvmSubject()
+
+
+def xen() -> Subject:
+    from xen_subject import XenSubject  # noqa: PLC0415 - as above
+
+    return XenSubject()
+
+
+HOSTS: dict[str, Callable[[], Subject]] = {"lab": lab, "kvm": kvm, "xen": xen}
 
 
 def main() -> None:

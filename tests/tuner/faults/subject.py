@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,6 +106,13 @@ class Subject(ABC):
     def readings(self) -> Readings:
         """The knobs as the system's own tools see them, without any code of ours."""
         return tuple(self.shell(self.script).splitlines())
+
+    def settle(self) -> None:
+        """Wait until the kernel has told all of a new bridge, up to a second late."""
+        found: Readings = ()
+        while found != (found := self.readings()):
+            time.sleep(1.1)
+        self.found = found
 
     def traffic(self) -> Traffic:
         """Packets to both guests, and counts of them."""

@@ -12,7 +12,7 @@ KINDS = (
     "tuner SIGKILL",
     "tuner SIGTERM",
     "tuner SIGINT",
-    "tuner hangs 20 s",
+    "tuner hangs 25 s",
     "command refused",
     "command ignored",
     "command takes 30 s",

@@ -22,6 +22,8 @@ from tuner.transaction import recover, roll_back
 
 NOT_BACK = "NOT BACK"
 NEVER = "never thrown"
+REHEARSAL = 600
+"""Seconds to confirm within, where nothing is to go wrong: longer than anything takes."""
 LONGEST = 300.0
 """Seconds after which a tuner counts as one that never ends."""
 BUSY_STEPS = ("lock", "describe")
@@ -91,7 +93,7 @@ class Target:
         """Play without a fault; the steps that its calls belong to."""
 
         def work(say: Say) -> None:
-            say("calls " + ",".join(playing(self.subject, play).calls))
+            say("calls " + ",".join(playing(self.subject, play, confirm_within=REHEARSAL).calls))
 
         done = Child(work).wait()
         if done.code != 0:
@@ -174,7 +176,7 @@ def _work(
 ) -> Callable[[Say], None]:
     def work(say: Say) -> None:
         course = Course(at, fault(subject, kind, wire, say), say)
-        playing(subject, play, course, wire)
+        playing(subject, play, course, wire, confirm_within=subject.confirm_within)
 
     return work
 
