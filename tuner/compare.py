@@ -178,6 +178,9 @@ def compare_simulated(
 
     Raises InputError for an unknown scenario or policy before anything is measured.
     """
+    from tuner.warm import warm  # noqa: PLC0415 - loads the simulator, which a live host needs not
+
+    warm()
     chosen = {seed: [registry.get(name, seed) for name in policies] for seed in seeds}
     hosts = {(name, seed): open_host(f"sim:{name}?seed={seed}") for name in names for seed in seeds}
     scores: list[Score] = []

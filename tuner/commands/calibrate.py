@@ -18,6 +18,7 @@ from tuner.tune import Budget, Step, settled
 from tuner.twin.design import RECIPES, designed
 from tuner.twin.fit import Fit, fit
 from tuner.twin.model import scenario_of
+from tuner.warm import warm
 from tuner.watchdog import CONFIRM_WITHIN
 
 ROUNDS = 3
@@ -59,6 +60,7 @@ def command(*, uri: str, out: Path, rounds: int, seconds: float | None, as_json:
         budget = options.budget_of(trial.spec.kind, seconds=seconds)
         with output.progress(1 + rounds * (len(RECIPES) + 1), "calibrate") as step:
             settings, samples = measure(trial, rounds, budget, step)
+    warm()
     first = next(iter(samples.values()))
     busiest = max(first, key=bandwidth)
     with output.progress(1, "fit") as step:

@@ -27,6 +27,7 @@ from tuner.console import Output
 from tuner.fresh_labs import ROUNDS, compare_fresh_labs
 from tuner.transaction import transaction
 from tuner.tune import Budget, Step
+from tuner.warm import warm
 from tuner.watchdog import CONFIRM_WITHIN
 
 PAIRS = 2
@@ -109,6 +110,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     rules = options.guards_of(kind, guards)
     if out is not None:
         _can_draw(out)
+    warm()
     names = tuple(dict.fromkeys([STOCK, *(policies or registry.names())]))
     budget = options.budget_of(kind, tries=tries, pairs=PAIRS, seconds=seconds)
     scenarios = scenarios or (scenario.names() if kind == "sim" else ())

@@ -72,6 +72,6 @@ def _summary(spec: HostSpec, versions: tuple[str, ...]) -> str:
     parts = (
         *versions,
         f"cores {len(spec.cores)}, LLC domains {len(llcs)}, nodes {len(nodes)}",
-        f"uplink {spec.uplink.name}{rate}",
+        f"uplink {spec.uplink.name}{rate}" if spec.uplink.name else "no uplink",
     )
     return "; ".join(parts)

@@ -155,6 +155,10 @@ def held(uri: str, confirm_within: int, *, over_a_hold: bool = False) -> Iterato
 @contextmanager
 def opened(uri: str) -> Iterator[Host]:
     """The host of a URI, closed again at the end."""
+    if kind_of(uri) == "sim":
+        from tuner.warm import warm  # noqa: PLC0415 - loads the simulator
+
+        warm()
     host = _opening(uri)()
     try:
         yield host

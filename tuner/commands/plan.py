@@ -23,6 +23,7 @@ from tuner.transaction import recover
 from tuner.twin.fit import FITTED, PRIOR
 from tuner.twin.model import scenario_of
 from tuner.twin.reasons import Reason, reasons
+from tuner.warm import warm
 from tuner.watchdog import CONFIRM_WITHIN
 
 
@@ -121,6 +122,7 @@ def _reasons(
     """What each knob is expected to bring, and why that cannot be said where it cannot."""
     if settings is None:
         return (), ""
+    warm()
     spec, found = history.spec, history.baseline
     given = load(str(twin)) if twin else None
     if given is None and isinstance(host, SimHost):

@@ -20,6 +20,7 @@ from tuner.console import Output
 from tuner.settings import differences, read
 from tuner.sweep import RUNS, Point, sweep
 from tuner.tables import diff_table, host_table, plain_table, sample_table, verdict_table
+from tuner.warm import warm
 
 GLANCE = 0.06
 """Seconds of a timeline: two slices of Xen's scheduler."""
@@ -88,6 +89,7 @@ def command(  # noqa: PLR0913 - an option each
     if plot is not None and knob is None:
         raise InputError("--plot draws the curve of a knob: say which with --sweep")
     found = scenario.load(name)
+    warm()
     stock = SimHost(found).settings()
     settings = stock if setting is None else read(setting).over(stock)
     if timeline is not None:

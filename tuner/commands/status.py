@@ -138,7 +138,8 @@ def _story(standing: Standing, found: Look) -> tuple[State, str]:
     if standing.pending is not None:
         return _unfinished(standing.pending, found)
     if found.holder:
-        return "busy", f"held by {found.holder}"
+        free = f", which is gone; free in {found.seconds_left or 0.0:.0f} s"
+        return "busy", f"held by {found.holder}{free if is_gone(found.holder) else ''}"
     if standing.generations:
         last = standing.generations[-1].after
         return "confirmed", f"as confirmed {last.time}: {last.reason}"
