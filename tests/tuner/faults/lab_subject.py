@@ -118,5 +118,5 @@ class LabSubject(Subject):
             done 2>/dev/null
             {weights if group else ""}
             cd {self.state} && ls *-bridge.json; cat duties.json
-            pgrep -c -f viotune-watch: --ns $$ --nslist net
+            pgrep -f 'viotune-watc[h]:' --ns $$ --nslist net >/dev/null && echo watched
         """

@@ -1,5 +1,6 @@
 """One fault thrown at a host, and what became of the host."""
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +36,8 @@ class Row(Record, frozen=True):
 
     ``back`` is how many seconds after the fault the host was as it must be, ``took`` those from
     the beginning of the play until then. ``stood_still`` is the longest time for which guests
-    that the fault itself does not stop got nothing. ``left`` names what was left over.
+    that the fault itself does not stop got nothing, ``load`` how many processes wanted to run on
+    this machine by then. ``left`` names what was left over.
     """
 
     number: int
@@ -48,6 +50,7 @@ class Row(Record, frozen=True):
     back: float
     took: float
     stood_still: float
+    load: float
     exit_code: int
     error: str
     status: str
@@ -163,6 +166,7 @@ def throw_at(target: Target, kind: str, play: str, at: int, number: int = 0) -> 
         back=round(back, 1),
         took=round(took, 1),
         stood_still=round(stood_still, 2),
+        load=round(os.getloadavg()[0], 1),
         exit_code=-1 if child.code is None else child.code,
         error=child.line("error"),
         status=status.state,
