@@ -1,10 +1,10 @@
 """Something done in a process of its own, that may be killed in the middle of it."""
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from signal import SIGKILL
 from typing import Self
 
 from envs.errors import TunerError
@@ -54,7 +54,7 @@ class Child:
     def kill(self) -> None:
         """End it."""
         if not self.ended():
-            os.kill(self.pid, SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
         self.wait()
 
     def line(self, word: str) -> str:
@@ -68,6 +68,8 @@ def _work(work: Callable[[Say], None], writer: int) -> None:
         os.write(writer, f"{' '.join(line.split())}\n".encode())
 
     code = CRASHED
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         os.dup2(0, 2)

@@ -8,6 +8,7 @@ where it ended; it waits for as long as the file that ``--pause`` names is there
 
 import argparse
 import csv
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -53,6 +54,7 @@ def main() -> None:
     path = given.out / f"{given.host}.csv"
     done = {row.number for row in read(path)}
     missing = [number for number in range(given.count) if number not in done]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the host is taken away
     subject = HOSTS[given.host]()
     try:
         target = Target(subject)
