@@ -8,7 +8,7 @@ and a VCPU that just began to run is left alone for a while.
 
 from collections.abc import Iterable, Sequence
 
-from envs.reference.processor import Core, Steps, Vcpu
+from envs.reference.processor import Core, Domain, Steps, Vcpu
 from envs.reference.scheduler import MICRO, MILLI, Scheduler
 
 BOOST, UNDER, OVER = 0, -1, -2
@@ -137,15 +137,20 @@ class Credit(Scheduler):
         """A period's credits by weight; what a domain cannot burn goes to the others."""
         pot = PER_PERIOD * len(self.cores)
         claims = {d: sum(v.active for v in d.vcpus) for d in self.domains}
+
+        def most(domain: Domain) -> float:
+            return PER_PERIOD * min(domain.cap or claims[domain], claims[domain])
+
         open_to = [domain for domain, active in claims.items() if active]
         while open_to:
             weights = sum(domain.weight for domain in open_to)
-            full = [d for d in open_to if pot * d.weight / weights >= PER_PERIOD * claims[d]]
+            full = [d for d in open_to if pot * d.weight / weights >= most(d)]
             for domain in full or open_to:
-                share = PER_PERIOD if full else pot * domain.weight / weights / claims[domain]
+                all_of_it = most(domain) if full else pot * domain.weight / weights
+                share = all_of_it / claims[domain]
                 for vcpu in domain.vcpus:
                     vcpu.credit += share if vcpu.active else 0.0
-            pot -= sum(PER_PERIOD * claims[domain] for domain in full)
+            pot -= sum(most(domain) for domain in full)
             open_to = [domain for domain in open_to if domain not in full] if full else []
 
     def _classify(self, vcpu: Vcpu) -> None:
@@ -154,8 +159,12 @@ class Credit(Scheduler):
             return
         if vcpu.credit < 0.0:
             vcpu.priority = OVER
+            cap = PER_PERIOD * vcpu.domain.cap / sum(v.active for v in vcpu.domain.vcpus)
+            if 0.0 < cap < -vcpu.credit:
+                self.park(vcpu, parked=True)
             vcpu.credit = max(vcpu.credit, -PER_PERIOD)
             return
+        self.park(vcpu, parked=False)
         if vcpu.priority == OVER:
             vcpu.priority = UNDER
         if vcpu.credit > PER_PERIOD:

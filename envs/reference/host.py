@@ -13,6 +13,7 @@ from envs.knobs import check
 from envs.reference.backend import Collect, Deliver, Duty, FromNic
 from envs.reference.bridge import Bridge, work
 from envs.reference.credit import Credit
+from envs.reference.credit2 import Credit2
 from envs.reference.fair import Fair
 from envs.reference.guest import Receive, Send, send_ack
 from envs.reference.machine import Machine, in_nanoseconds
@@ -27,6 +28,12 @@ from envs.scenario import Costs, Scenario
 from envs.scenario.records import OUTSIDE, ends
 from envs.sim.describe import spec_of, stock_of
 
+SCHEDULERS: Mapping[str, Callable[..., Scheduler]] = {
+    "credit-2008": Credit,
+    "credit": Credit,
+    "credit2": Credit2,
+    "fair": Fair,
+}
 WARM_UP = 0.03
 """Seconds simulated before an interval, in which windows open and caches fill."""
 PERCENTILE = 0.99
@@ -100,10 +107,13 @@ class Simulation:
         self.env, self._spec = env, spec
         costs = in_nanoseconds(scenario.costs, scenario.topology.ghz)
         self.cores = _cores(env, scenario, spec, settings, costs)
-        self.domains = [Domain(settings.weight[name]) for name in spec.domains]
+        caps = [0.0, *(guest.cap / 100 for guest in scenario.guests)]
+        self.domains = [
+            Domain(settings.weight[name], cap) for name, cap in zip(spec.domains, caps, strict=True)
+        ]
         self.vcpus = _vcpus(env, spec, self.domains, scenario.costs)
         _place(self.vcpus, self.cores, settings)
-        kind: Callable[..., Scheduler] = Fair if scenario.scheduler.kind == "fair" else Credit
+        kind = SCHEDULERS[scenario.scheduler.kind]
         scheduler = kind(env, self.cores, self.domains, scenario.scheduler, costs, random)
         self.flows = _flows(env, scenario)
         backends = list(self.vcpus.values())[: len(spec.backends)]

@@ -26,6 +26,7 @@ class State(Enum):
     BLOCKED = "blocked"
     WAITING = "waiting"
     RUNNING = "running"
+    PARKED = "parked"
 
 
 class Core:
@@ -112,10 +113,12 @@ class Core:
 
 
 class Domain:
-    """The holder of a weight."""
+    """The holder of a weight. ``cap`` is the most that it may use, in cores; 0 for no limit."""
 
-    def __init__(self, weight: int) -> None:
+    def __init__(self, weight: int, cap: float = 0.0) -> None:
         self.weight = weight
+        self.cap = cap
+        self.budget = 0.0
         self.vcpus: list[Vcpu] = []
 
 
@@ -144,6 +147,7 @@ class Vcpu:
         self.work = 0.0
         self.productive = 0.0
         self.place: Place | None = None
+        self.parked = False
         self.priority = 0
         self.active = False
         self.credit = 0.0

@@ -80,12 +80,27 @@ class Scheduler(ABC):
     moves_wakers = False
     """Whether one that wakes goes to an idle core itself; else it waits to be stolen by that."""
 
+    def eligible(self, vcpu: Vcpu) -> Sequence[Core]:  # noqa: ARG002 - for those whom it matters to
+        """Where an idle core is looked for."""
+        return self.cores
+
+    def waiting(self, core: Core) -> Sequence[Vcpu]:
+        """Those that wait where a core looks first."""
+        return core.queue
+
+    def rival(self, vcpu: Vcpu) -> Core:
+        """The core on which one that wakes may preempt."""
+        return vcpu.core
+
     # What they have in common.
 
     def wake(self, vcpu: Vcpu) -> bool:
         """Make a blocked VCPU runnable; False if it was awake."""
         if vcpu.state is not State.BLOCKED:
             return False
+        if vcpu.parked:
+            vcpu.state = State.PARKED
+            return True
         home = vcpu.core
         if home.polled:
             self.enqueue(vcpu, home)
@@ -101,7 +116,7 @@ class Scheduler(ABC):
             self.enqueue(vcpu, other)
         else:
             self.enqueue(vcpu, home)
-            home.tickle()
+            (home if other is not None else self.rival(vcpu)).tickle()
         if other is not None:
             other.tickle()
         return True
@@ -111,6 +126,18 @@ class Scheduler(ABC):
         self._stop(vcpu.core)
         vcpu.state = State.BLOCKED
         vcpu.core.tickle()
+
+    def park(self, vcpu: Vcpu, *, parked: bool) -> None:
+        """Keep a VCPU from running, or let it run again."""
+        vcpu.parked = parked
+        if parked and vcpu.state is State.RUNNING:
+            self.put_back(vcpu.core)
+        if parked and vcpu.state is State.WAITING:
+            vcpu.core.queue.remove(vcpu)
+            vcpu.state = State.PARKED
+        elif vcpu.state is State.PARKED and not parked:
+            self.enqueue(vcpu, vcpu.core)
+            vcpu.core.tickle()
 
     def put_back(self, core: Core) -> None:
         """Let the VCPU that runs on ``core`` wait for another turn there."""
@@ -133,7 +160,8 @@ class Scheduler(ABC):
 
     def first(self, there: Core, core: Core) -> Vcpu | None:
         """Who comes first among those that wait ``there`` and may run on ``core``."""
-        allowed = (v for v in there.queue if core.id in v.affinity)
+        queue = self.waiting(core) if there is core else there.queue
+        allowed = (v for v in queue if core.id in v.affinity)
         return min(allowed, key=self.rank, default=None)
 
     def settle(self, core: Core) -> None:
@@ -187,7 +215,7 @@ class Scheduler(ABC):
             self.env.timeout(time).callbacks.append(lambda _: core.tickle())
 
     def _idle_for(self, vcpu: Vcpu) -> Core | None:
-        idle = [core for core in self.cores if core.idle and core.id in vcpu.affinity]
+        idle = [core for core in self.eligible(vcpu) if core.idle and core.id in vcpu.affinity]
         return self.choice(idle, vcpu.core) if idle else None
 
     def _start(self, vcpu: Vcpu, core: Core) -> None:

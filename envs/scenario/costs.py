@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from envs.host import Record
 
-SchedulerKind = Literal["credit-2008", "credit", "fair"]
+SchedulerKind = Literal["credit-2008", "credit", "credit2", "fair"]
 
 
 class Scheduler(Record, frozen=True):
@@ -20,9 +20,10 @@ class Scheduler(Record, frozen=True):
 
     ``credit-2008`` is Xen 3.x's credit scheduler: 100 credits are debited from whoever runs at a
     tick. ``credit`` is the one since 2009: exact debit by time run, and a minimum run before a
-    wake-up may preempt. ``fair`` is Linux's weighted fair scheduler, for KVM hosts. Tick, slice,
-    accounting period, 100 credits a tick and the clamp at 300 are those of
-    ``xen/common/sched_credit.c``.
+    wake-up may preempt. ``credit2`` is Xen's default since 2018: a run queue for each node, credit
+    that running burns, nobody boosted; the slice does not matter to it. ``fair`` is Linux's
+    weighted fair scheduler, for KVM hosts. Tick, slice, accounting period, 100 credits a tick and
+    the clamp at 300 are those of ``xen/common/sched_credit.c``.
 
     ``wake_us`` is the time from a wake-up to the first instruction on an idle core (estimate);
     ``switch_us`` the processor time of one switch between VCPUs (estimate).

@@ -101,14 +101,19 @@ class DriverDomain(Record, frozen=True):
 
 
 class GuestKind(Record, frozen=True):
-    """A guest. Its j-th vif is served by its VCPU j modulo ``vcpus``; a ``cpu`` guest has none."""
+    """A guest. Its j-th vif is served by its VCPU j modulo ``vcpus``; a ``cpu`` guest has none.
+
+    ``cap`` is the most processor time that Xen gives it, in percent of a core, 0 for no limit.
+    """
 
     name: str
     role: Role = "io"
     vcpus: int = 1
     vifs: int = 1
+    cap: int = 0
 
     def __post_init__(self) -> None:
+        _within(f"guest {self.name!r}: cap", self.cap, 0, 100 * self.vcpus)
         _within(f"guest {self.name!r}: vcpus", self.vcpus, 1, 16)
         _within(f"guest {self.name!r}: vifs", self.vifs, 0, 8)
         if self.role == "cpu" and self.vifs:
@@ -193,6 +198,8 @@ class Scenario(Record, frozen=True):
         for name in names:
             if names.count(name) > 1 or name in (OUTSIDE, self.driver_domain.name):
                 raise ValueError(f"guests: the name {name!r} is taken")
+        if self.scheduler.kind == "fair" and any(guest.cap for guest in self.guests):
+            raise ValueError("guests: cap: the fair scheduler has none")
         _check_flows(self)
         vifs = sum(guest.vifs for guest in self.guests)
         _within("guests: number of vifs", vifs, 1, MAX_VIFS)

@@ -8,12 +8,14 @@ import numpy as np
 from envs.host import BridgeMode, Core, HostSpec, Settings
 from envs.scenario.costs import Costs
 from envs.scenario.records import OUTSIDE, Scenario, ends
+from envs.sim import credit2
 from envs.sim.state import (
     BACKEND,
     BLOCKED,
     COLLECT,
     COMPUTE,
     CREDIT,
+    CREDIT2,
     CREDIT_2008,
     DELIVER,
     FAIR,
@@ -38,7 +40,7 @@ LINE_LIMIT = 1 << 40
 MICRO, MILLI = 1e3, 1e6
 SMT_SHARE = 0.62
 """Speed of a thread beside a busy sibling (estimate)."""
-_SCHEDULERS = {"credit-2008": CREDIT_2008, "credit": CREDIT, "fair": FAIR}
+_SCHEDULERS = {"credit-2008": CREDIT_2008, "credit": CREDIT, "fair": FAIR, "credit2": CREDIT2}
 _CYCLES = (
     "nic_packet",
     "nic_interrupt",
@@ -97,6 +99,7 @@ def apply_settings(states: States, scenario: Scenario, spec: HostSpec, settings:
         _merge(s, scenario, spec, settings)
     for d, name in enumerate(spec.domains):
         s["domain"]["weight"][d] = settings.weight[name]
+    s["heaviest"] = max(settings.weight[name] for name in spec.domains)
     for v, name in enumerate(spec.vifs):
         s["queue"]["limit"][s["vif"]["queue"][v]] = settings.tx_queue[name]
     reserved = set(settings.side_cores) if settings.polling else set()
@@ -180,14 +183,15 @@ def _topology(s: np.void, scenario: Scenario, spec: HostSpec) -> None:
 
 def _vcpus(s: np.void, scenario: Scenario, spec: HostSpec) -> None:
     kinds = [(BACKEND, 0)] * len(spec.backends)
-    for d, guest in enumerate(spec.guests, start=1):
+    for d, (guest, made) in enumerate(zip(spec.guests, scenario.guests, strict=True), start=1):
+        s["domain"][d]["cap"] = made.cap / 100
         kinds += [(IO if guest.role == "io" else COMPUTE, d)] * len(guest.vcpus)
     s["vcpus"], s["domains"] = len(kinds), len(spec.domains)
     costs = scenario.costs
     for i, (kind, domain) in enumerate(kinds):
         v = s["vcpu"][i]
         v["kind"], v["domain"], v["state"], v["priority"] = kind, domain, BLOCKED, UNDER
-        v["order"] = i
+        v["order"], v["credit"] = i, credit2.START if s["scheduler"] == CREDIT2 else 0.0
         v["footprint"] = 1024 * (costs.neighbour_kb if kind == COMPUTE else costs.domain_kb)
         s["domain"]["vcpus"][domain] += 1
     s["order"] = len(kinds)

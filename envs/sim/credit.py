@@ -49,9 +49,9 @@ def tick(s: State, v: Vcpu) -> None:
 def account(s: State) -> None:
     """Give out the credits of one period among the active domains by weight.
 
-    A domain gets at most what its active VCPUs can burn; what is left goes to the others. The
-    credits of a VCPU stay within one period's; above, it has not been running: it leaves the
-    active and starts again from 0 (from half, with exact debit).
+    A domain gets at most what its active VCPUs can burn, or its cap allows; what is left goes to
+    the others. The credits of a VCPU stay within one period's; above, it has not been running: it
+    leaves the active and starts again from 0 (from half, with exact debit).
     """
     total, weights = 0.0, 0.0
     for d in range(s.domains):
@@ -66,9 +66,9 @@ def account(s: State) -> None:
             active = _active(s, d)
             if active == 0 or given >> d & 1:
                 continue
-            peak = PER_ACCOUNT * active
+            peak = PER_ACCOUNT * (min(active, s.domain[d].cap) if s.domain[d].cap else active)
             if total * s.domain[d].weight >= peak * weights:
-                _give(s, d, PER_ACCOUNT)
+                _give(s, d, peak / active)
                 total -= peak
                 weights -= s.domain[d].weight
                 given |= 1 << d
@@ -78,7 +78,8 @@ def account(s: State) -> None:
         if active > 0 and not given >> d & 1:
             _give(s, d, total * s.domain[d].weight / weights / active)
     for i in range(s.vcpus):
-        _classify(s, s.vcpu[i])
+        v = s.vcpu[i]
+        _classify(s, v, PER_ACCOUNT * s.domain[v.domain].cap / max(1, _active(s, v.domain)))
 
 
 @compiled
@@ -98,13 +99,16 @@ def _give(s: State, d: int, credits_each: float) -> None:
 
 
 @compiled
-def _classify(s: State, v: Vcpu) -> None:
+def _classify(s: State, v: Vcpu, cap: float) -> None:
+    """Set priority, and whether it is parked: it owes more than its cap gives in a period."""
     if not v.active:
         return
     if v.credit < 0.0:
         v.priority = OVER
+        v.parked |= 0.0 < cap < -v.credit
         v.credit = max(v.credit, -PER_ACCOUNT)
     else:
+        v.parked = 0
         if v.priority == OVER:
             v.priority = UNDER
         if v.credit > PER_ACCOUNT:

@@ -8,11 +8,13 @@ known when it starts; what it changes happens when it ends. A preempted one is f
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from envs.sim import backend, credit, guest, nic, scheduler, traffic
+from envs.sim import backend, credit, credit2, guest, nic, scheduler, traffic
 from envs.sim.compiled import compiled, digest, kept, lowest
 from envs.sim.state import (
     COLLECT,
     COMPUTE,
+    CREDIT,
+    CREDIT2,
     CREDIT_2008,
     DELIVER,
     FAIR,
@@ -94,8 +96,12 @@ def _dispatch(s: State, c: int) -> None:
 
 @compiled
 def _account(s: State) -> None:
-    if s.scheduler != FAIR:
+    if s.scheduler == CREDIT2:
+        credit2.account(s)
+    elif s.scheduler <= CREDIT:
         credit.account(s)
+    for i in range(s.vcpus):
+        scheduler.obey_cap(s, i)
     s.next_account += s.account
 
 
@@ -204,7 +210,7 @@ def _finish(s: State, c: int) -> int:
             guest.received(s, i, c, item, n)
         else:
             guest.sent(s, i, c, item, n)
-    if s.core[c].queue:
+    if s.core[c].queue or (s.scheduler == CREDIT2 and credit2.waiting(s, c)):
         if s.core[c].polled:
             scheduler.preempt(s, c)
             scheduler.mark(s, c)
@@ -224,7 +230,7 @@ def _tick(s: State) -> None:
         return
     scheduler.charge(s, c)
     i = core.run
-    if s.scheduler != FAIR:
+    if s.scheduler <= CREDIT:
         credit.tick(s, s.vcpu[i])
         target = _idler(s, i, c)
         if target >= 0:
@@ -249,6 +255,8 @@ def _expired(s: State, c: int, i: int) -> bool:
     waiting = scheduler.first(s, c, c)
     if s.scheduler == FAIR:
         return waiting >= 0 and s.vcpu[waiting].vruntime < s.vcpu[i].vruntime
+    if s.scheduler == CREDIT2:
+        return waiting >= 0 and scheduler.protected(s, waiting, i) <= 0.0
     if s.now - s.core[c].started < s.slice - s.tick / 2.0:
         return False
     priority = s.vcpu[i].priority

@@ -27,7 +27,8 @@ class SimHost:
     So a sample depends on nothing but scenario, seed, settings and seconds, to the last bit, and
     two settings are compared under the same load.
 
-    ``stages`` is what the stages of a packet's way took in the last measurement.
+    Of the last measurement, ``stages`` is what the stages of a packet's way took, and ``delivered``
+    the bytes of data that came to their receivers, without acknowledgements.
     """
 
     def __init__(self, scenario: Scenario, seed: int = 0) -> None:
@@ -38,6 +39,7 @@ class SimHost:
         self._settings = self._stock
         self._host = compile_host(scenario, self._spec, seed)
         self.stages: Mapping[str, StageUse] = {}
+        self.delivered = 0
         self._states = np.zeros(1, STATE)  # its pages come only as they are used
 
     def __enter__(self) -> Self:
@@ -70,6 +72,7 @@ class SimHost:
         self._run(WARM_UP + seconds)
         after = Counters(self._states)
         self.stages = stages_between(before, after)
+        self.delivered = after.delivered - before.delivered
         sample = sample_between(self._spec, self._settings, before, after, seconds)
         refuse_nonsense(sample, f"scenario {self.scenario.name!r}, seed {self.seed}")
         return sample

@@ -46,6 +46,7 @@ class Counters:
         self.cpu = np.array(s["vcpu"]["cpu"])
         self.work = np.array(s["vcpu"]["work"])
         self.busy = np.array(s["core"]["busy"])
+        self.delivered = int(s["flow"]["delivered"].sum())
         self.stage = {key: np.array(s["stage"][key]) for key in ("time", "misses")}
 
 

@@ -5,14 +5,16 @@ and the engine then calls ``choose`` for it. That breaks the circle of a wake-up
 that wakes others.
 """
 
-from envs.sim import cache, credit, fair
+from envs.sim import cache, credit, credit2, fair
 from envs.sim.compiled import compiled, lowest
 from envs.sim.state import (
     BLOCKED,
     COMPUTE,
+    CREDIT2,
     CREDIT_2008,
     FAIR,
     FOREVER,
+    PARKED,
     RUNNABLE,
     RUNNING,
     SWITCHES,
@@ -65,6 +67,9 @@ def precedes(s: State, a: int, b: int) -> bool:
     if s.scheduler == FAIR:
         if x.vruntime != y.vruntime:
             return x.vruntime < y.vruntime
+    elif s.scheduler == CREDIT2:
+        if x.credit != y.credit:
+            return x.credit > y.credit
     elif x.priority != y.priority:
         return x.priority > y.priority
     return x.order < y.order
@@ -93,8 +98,13 @@ def dequeue(s: State, i: int) -> None:
 
 @compiled
 def first(s: State, c: int, core: int) -> int:
-    """The VCPU that comes first in the queue of ``c`` and may run on ``core``; -1 if none."""
+    """The VCPU that comes first in the queue of ``c`` and may run on ``core``; -1 if none.
+
+    With credit2, all cores of a node have one queue.
+    """
     queue, best = s.core[c].queue, -1
+    if s.scheduler == CREDIT2 and c == core:
+        queue = credit2.waiting(s, c)
     while queue:
         i = lowest(queue)
         queue &= queue - 1
@@ -139,10 +149,12 @@ def _steal_from(s: State, c: int, peers: int, than: int) -> int:
 def find_idle(s: State, affinity: int, near: int) -> int:
     """An idle core among ``affinity``, or -1.
 
-    Xen tickles idle cores and the first to come gets the VCPU: any of them. The fair scheduler
-    looks in the LLC domain of ``near`` first.
+    Xen tickles idle cores and the first to come gets the VCPU: any of them, with credit2 any of the
+    node of ``near``. The fair scheduler looks in the LLC domain of ``near`` first.
     """
     found = affinity & idle(s)
+    if s.scheduler == CREDIT2:
+        found &= s.core[near].node_peers
     if found == 0:
         return -1
     if s.scheduler == FAIR:
@@ -160,6 +172,9 @@ def wake(s: State, i: int) -> bool:
     v = s.vcpu[i]
     if v.state != BLOCKED:
         return False
+    if v.parked:
+        v.state = PARKED
+        return True
     c = v.core
     if s.core[c].polled:
         enqueue(s, i, c)
@@ -179,6 +194,8 @@ def wake(s: State, i: int) -> bool:
         mark(s, other)
         return True
     enqueue(s, i, c)
+    if s.scheduler == CREDIT2 and other < 0:
+        c = credit2.weakest(s, v)
     if s.core[c].run >= 0 and protected(s, i, s.core[c].run) < FOREVER:
         mark(s, c)
     if other >= 0:
@@ -191,6 +208,8 @@ def protected(s: State, i: int, running: int) -> float:
     """Nanoseconds until waiting VCPU ``i`` may take the core of a running one; or for ever."""
     if s.scheduler == FAIR:
         return fair.protected(s, s.vcpu[i], s.vcpu[running])
+    if s.scheduler == CREDIT2:
+        return credit2.protected(s, s.vcpu[i], s.vcpu[running])
     return credit.protected(s, s.vcpu[i], s.vcpu[running])
 
 
@@ -209,6 +228,8 @@ def charge(s: State, c: int) -> None:
     v.cpu += spent
     if s.scheduler == FAIR:
         fair.charge(s, v, spent)
+    elif s.scheduler == CREDIT2:
+        credit2.charge(s, v, spent)
     else:
         credit.charge(s, v, spent)
     if v.kind == COMPUTE:
@@ -261,6 +282,21 @@ def preempt(s: State, c: int) -> None:
 
 
 @compiled
+def obey_cap(s: State, i: int) -> None:
+    """Take a VCPU away that is to be parked, or let it run again."""
+    v = s.vcpu[i]
+    if v.parked and v.state == RUNNING:
+        mark(s, v.core)
+        preempt(s, v.core)
+    if v.parked and v.state == RUNNABLE:
+        dequeue(s, i)
+        v.state = PARKED
+    elif v.state == PARKED and not v.parked:
+        enqueue(s, i, v.core)
+        mark(s, v.core)
+
+
+@compiled
 def start(s: State, i: int, c: int) -> float:
     """Run a waiting VCPU on core ``c``. Gives the time at which its work goes on.
 
@@ -269,6 +305,8 @@ def start(s: State, i: int, c: int) -> float:
     """
     v, core = s.vcpu[i], s.core[c]
     dequeue(s, i)
+    if s.scheduler == CREDIT2 and v.credit <= 0.0:
+        credit2.renew(s, core.node)
     v.state = RUNNING
     v.core = c
     core.run = i

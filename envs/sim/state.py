@@ -20,13 +20,13 @@ LATENCIES = 96
 
 
 # States of a VCPU.
-BLOCKED, RUNNABLE, RUNNING = 0, 1, 2
+BLOCKED, RUNNABLE, RUNNING, PARKED = 0, 1, 2, 3
 # Kinds of VCPU.
 BACKEND, IO, COMPUTE = 0, 1, 2
 # Priorities of the credit scheduler.
 OVER, UNDER, BOOST = 1, 2, 3
-# Schedulers.
-CREDIT_2008, CREDIT, FAIR = 0, 1, 2
+# Schedulers, the two credit schedulers first.
+CREDIT_2008, CREDIT, FAIR, CREDIT2 = 0, 1, 2, 3
 # Duties of a VCPU.
 NIC_RECEIVE, DELIVER, COLLECT, GUEST_RECEIVE, GUEST_SEND = 0, 1, 2, 3, 4
 # Stages of a packet's way: the duties, then signals (interrupts and notifications), then switches
@@ -68,6 +68,7 @@ class Core:
 class Vcpu:
     """A VCPU of a guest, or a backend: who it is, its place in the scheduler, what it is doing.
 
+    ``parked`` is whether its domain has used up its cap: it does not run then, and is in no queue.
     ``serving`` is the set of vifs of its present activation, a bit each. ``begun`` is when its
     present stretch of work began, and ``productive`` when switch and refill were over. ``left`` is
     what remains of a preempted activation. ``debt`` is time to be spent before the next activation
@@ -89,6 +90,7 @@ class Vcpu:
     # scheduling
     priority: int
     active: int
+    parked: int
     credit: float
     vruntime: float
     order: int
@@ -106,9 +108,15 @@ class Vcpu:
 
 
 class Domain:
-    """A holder of a weight."""
+    """A holder of a weight.
+
+    ``cap`` is the most that it may use, in cores; 0 for all it can get. ``budget`` is what is left
+    of that in the present period.
+    """
 
     weight: float
+    cap: float
+    budget: float
     vcpus: int
 
 
@@ -247,6 +255,7 @@ class State:
     ratelimit: float
     wake: float
     switch: float
+    heaviest: float
     # uplink
     wire: float
     rtt: float

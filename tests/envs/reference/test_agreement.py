@@ -58,7 +58,7 @@ def test_they_agree_on_what_a_fixed_rate_costs(gbps: float, backend: int, guest:
 
 
 @pytest.mark.parametrize("kind", ["netback-2007", "threads", "relays"])
-@pytest.mark.parametrize("scheduler", ["credit-2008", "credit", "fair"])
+@pytest.mark.parametrize("scheduler", ["credit-2008", "credit", "credit2", "fair"])
 def test_they_agree_on_bulk_reception(kind: str, scheduler: str) -> None:
     """Where the queue has room for the window: no loss, no matter how packets bunch."""
     scenario = replace(
