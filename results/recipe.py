@@ -9,12 +9,12 @@ that host, over the hosts on which any recipe gains more than 2 %.
 
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 
 import numpy as np
 from rich.progress import track
 
-from agents.evaluation import WORTHWHILE, tune
+from agents.evaluation import WORTHWHILE, go_on, tune
+from agents.heuristics import HEURISTICS
 from agents.recipe import every
 from envs.scenario import TRAIN_SEEDS, generate
 from envs.sim.host import SimHost
@@ -31,10 +31,10 @@ def main() -> None:
     with ProcessPoolExecutor() as pool:
         rows = list(track(pool.map(gains, seeds.tolist()), "hosts", total=count))
     gained = np.array(rows)
-    most = gained.max(1)
-    shares = (gained / most[:, None])[most > WORTHWHILE].mean(0)
+    gained = gained[gained.max(1) > WORTHWHILE]
+    shares = (gained / gained.max(1, keepdims=True)).mean(0)
     recipes = list(every())
-    print(f"{count} training hosts, {int((most > WORTHWHILE).sum())} on which a recipe gains 2 %")
+    print(f"{count} training hosts, {len(gained)} on which a recipe gains 2 %")
     for index in np.argsort(-shares)[:SHOWN]:
         print(f"{shares[index]:.3f} of the best recipe's gain: {recipes[index]}")
 
@@ -42,8 +42,8 @@ def main() -> None:
 def gains(seed: int) -> list[float]:
     """What each recipe gains on the host of that seed."""
     host = SimHost(generate(TRAIN_SEEDS[seed]), seed=seed)
-    measure = partial(tune, host=host, tries=1, seconds=SECONDS)
-    found = [measure(recipe.policy()) for recipe in every()]
+    start = tune(HEURISTICS[0], host, 0, SECONDS)
+    found = [go_on(recipe.policy(), host, start, 1, SECONDS) for recipe in every()]
     return [history.best.verdict.gain if history.best else 0.0 for history in found]
 
 

@@ -12,12 +12,12 @@ from tuner.commands import calibrate, plan
 
 def test_a_twin_is_written_that_other_commands_take(tmp_path: Path) -> None:
     out = tmp_path / "twin.toml"
-    arguments = ["--host", "sim:modern-kvm", "--out", str(out), "--rounds", "1", "--json"]
+    arguments = ["--host", "sim:lab", "--out", str(out), "--rounds", "1", "--json"]
     result = CliRunner().invoke(calibrate.command, arguments, catch_exceptions=False)
     document = json.loads(result.stdout)
     assert document["points"][0]["setting"] == "as found"
     assert load(str(out)).costs.copy_llc > 0.0
-    arguments = ["--host", "sim:modern-kvm", "--twin", str(out), "--policy", "liao-all", "--json"]
+    arguments = ["--host", "sim:lab", "--twin", str(out), "--policy", "liao-all", "--json"]
     result = CliRunner().invoke(plan.command, arguments, catch_exceptions=False)
     reasons = json.loads(result.stdout)["reasons"]
     assert reasons[0]["knob"] == "all together"
