@@ -53,6 +53,11 @@ class BridgeState(Record, frozen=True):
     redirects: tuple[Redirect, ...] = ()
     watch: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse switches of other things: a snapshot is a file. Raises ValueError."""
+        if others := {*self.options, *self.netfilter} - {*OPTIONS, *NETFILTER}:
+            raise ValueError(f"no switches of a bridge: {sorted(others)}")
+
 
 class Others(Record, frozen=True):
     """What others have on the bridge: a mode must leave that as it is.

@@ -9,6 +9,7 @@ What was found is kept in a file on the host while anything of it is another. So
 is what was found brings back all of it to the byte, also what no setting tells.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
@@ -24,6 +25,8 @@ from envs.hosts.transport import Result, files_read, reading
 
 V = TypeVar("V")
 Cores = tuple[int, ...]
+
+_IRQ_FILE = re.compile(r"/proc/irq/[0-9]+/smp_affinity_list")
 
 NO_WEIGHT = 1024
 """What stands for a weight where there is none: the kernel's default share."""
@@ -42,6 +45,11 @@ class Values(Record, frozen=True):
     tx_queue: Mapping[str, int]
     irqs: Mapping[str, Cores]
     bridge: BridgeState | None
+
+    def __post_init__(self) -> None:
+        """Refuse files of other things: what is kept of a host is a file. Raises ValueError."""
+        if others := [file for file in self.irqs if not _IRQ_FILE.fullmatch(file)]:
+            raise ValueError(f"no files of interrupts: {sorted(others)}")
 
 
 class KvmState(Record, frozen=True):

@@ -143,10 +143,8 @@ class LabHost:
         A command that fails does not keep the rest from being put back. Raises NotApplied naming
         what did not take, InputError for a snapshot of another lab.
         """
-        now, then = self._read(), from_json(snapshot, LabState)
-        if then.affinity.keys() != now.affinity.keys() or then.weight.keys() != now.weight.keys():
-            raise InputError(f"the snapshot is not of lab {self._lab.config.name!r}")
-        self._force(now, then)
+        then = self._then(snapshot)
+        self._force(self._read(), then)
         self._verify(then)
 
     def restoring(self, snapshot: bytes) -> tuple[Command, ...]:
@@ -155,10 +153,24 @@ class LabHost:
         Each is harmless where it fails or its subject is gone, so that a script on the host can
         run them all without us. Raises InputError for what is no snapshot of a lab.
         """
-        return restoring(self._context, from_json(snapshot, LabState))
+        return restoring(self._context, self._then(snapshot))
 
     def close(self) -> None:
         """Nothing is held: every command is a connection of its own."""
+
+    def _then(self, snapshot: bytes) -> LabState:
+        """The state in a snapshot. Raises InputError for what is none, or is of another lab."""
+        then = from_json(snapshot, LabState)
+        vifs = sorted(guest.vif for guest in self._plan.guests)
+        served = sorted(vif for duty in then.duties.relays.values() for vif in duty.vifs)
+        if (
+            then.affinity.keys() != self._lab.processes.keys()
+            or then.weight.keys() != self._context.weight_files.keys()
+            or then.duties.relays.keys() != {guest.backend for guest in self._plan.guests}
+            or [sorted(then.tx_queue), served] != [vifs, vifs]
+        ):
+            raise InputError(f"the snapshot is not of lab {self._lab.config.name!r}")
+        return then
 
     def _force(self, now: LabState, then: LabState) -> None:
         """Put back as much as can be: one failure must not keep the rest from it."""

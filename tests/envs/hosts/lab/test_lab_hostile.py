@@ -1,0 +1,75 @@
+"""A snapshot is a file: whatever is in it, what is run is what an honest one would have run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.errors import TunerError
+from envs.hosts.change import Command
+from envs.hosts.lab.host import LabHost
+from envs.hosts.lab.record import Lab
+from envs.hosts.transport import RecordedTransport, Result, write_file
+
+RECORDING = json.loads((Path(__file__).parents[1] / "recordings" / "lab.json").read_text())
+LAB = msgspec.convert(RECORDING["lab"], Lab)
+RESULTS = msgspec.convert(RECORDING["results"], tuple[Result, ...])
+HOST = LabHost(LAB, Path("/run/viotune/lab/recorded"), RecordedTransport(RESULTS))
+SNAPSHOT: Any = json.loads(HOST.snapshot())
+HOSTILE = st.sampled_from(["", "-x", "$(touch /tmp/run)", "/etc/passwd", "x; reboot", "a\nb"])
+
+
+def shape(command: Command) -> tuple[str, ...]:
+    """A command without its values: the programs, the scripts, and the files that are written."""
+    words = [word for word in command if not word.startswith("-")]
+    if "-c" in command and "sh" in command:
+        script = command[command.index("-c") + 1]
+        written = script == write_file("", "")[2]
+        return (script, command[-2] if written else "")
+    return (words[0], *(w for w in words if w in ("ip", "tc", "bridge", "kill", "taskset")))
+
+
+DIRECT = {
+    **SNAPSHOT,
+    "bridge": {**SNAPSHOT["bridge"], "watch": ["direct", "vif1/02:00:00:00:00:01/7200"]},
+    "stock_bridge": SNAPSHOT["bridge"],
+}
+HONEST = {
+    *(shape(c) for tree in (SNAPSHOT, DIRECT) for c in HOST.restoring(json.dumps(tree).encode())),
+    *(("nsenter", program) for program in ("bridge", "ip", "tc")),
+}
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, tree: Any) -> Any:  # noqa: ANN401 - what JSON holds
+    """The tree with one value or key in it replaced."""
+    if isinstance(tree, dict) and tree and draw(st.integers(0, 4)):
+        key = draw(st.sampled_from(sorted(tree)))
+        value = draw(spoilt(tree[key]))
+        other = draw(st.just(key) | HOSTILE)
+        return {**{k: v for k, v in tree.items() if k != key}, other: value}
+    if isinstance(tree, list) and tree and draw(st.booleans()):
+        return [*tree[:-1], draw(spoilt(tree[-1]))]
+    junk = HOSTILE | st.integers(-(2**40), 2**40) | st.sampled_from([[], {}, None, True])
+    return draw(junk | HOSTILE.map(lambda text: [text]) | HOSTILE.map(lambda text: {text: text}))
+
+
+@settings(deadline=None, max_examples=400)
+@given(spoilt(SNAPSHOT))
+def test_a_spoilt_snapshot_is_refused_or_runs_nothing_else(tree: Any) -> None:  # noqa: ANN401
+    try:
+        commands = HOST.restoring(json.dumps(tree).encode())
+    except TunerError:
+        return
+    assert {shape(command) for command in commands} <= HONEST
+
+
+@pytest.mark.parametrize("where", ["netfilter", "options"])
+def test_switches_of_other_things_are_refused(where: str) -> None:
+    tree = {**SNAPSHOT, "bridge": {**SNAPSHOT["bridge"], where: {"/etc/passwd": "0"}}}
+    with pytest.raises(TunerError, match="not a valid LabState"):
+        HOST.restoring(json.dumps(tree).encode())
