@@ -1,13 +1,13 @@
 """How an agent is trained: one flat record, read from TOML, saved with every run."""
 
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from envs import reading
 from envs.errors import InputError
 from envs.host import Record
 
@@ -107,12 +107,7 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Train
     where = "training configuration"
     if path is not None:
         where = str(path)
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not TOML: {error}") from error
+        data = reading.toml(reading.text(path), where)
     data |= {key: value for key, value in (overrides or {}).items() if value is not None}
     if any(data.get(key) for key in ("host", "scenario", "from")):
         data = {"shown": 0} | data

@@ -15,14 +15,13 @@ from typing import Literal
 
 import msgspec
 
+from envs import reading
 from envs.errors import InputError
 from envs.host import Record
 from envs.hosts.ssh import address
 from tuner.interrupts import Interrupts
 from tuner.tune import Tuning
 
-LONGEST_LIST = 1_000_000
-"""Bytes of a file of hosts."""
 KINDS = ("lab", "qemu", "kvm", "xen", "sim")
 _PAUSE = 0.1
 """Seconds between two looks at the processes."""
@@ -140,17 +139,7 @@ def _lines(given: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield "", word
             continue
         path = Path(word[1:])
-        try:
-            with path.open("rb") as file:
-                data = file.read(LONGEST_LIST + 1)
-            if len(data) > LONGEST_LIST:
-                raise InputError(f"{path} is larger than {LONGEST_LIST} bytes: no list of hosts")
-            text = data.decode()
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path} is not text: {error}") from error
-        for number, line in enumerate(text.split("\n"), 1):
+        for number, line in enumerate(reading.text(path).split("\n"), 1):
             uri = line.partition("#")[0].strip()
             if uri:
                 yield f"{path}, line {number}: ", uri

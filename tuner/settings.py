@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from envs import reading
 from envs.errors import InputError
 from envs.host import BridgeMode, Knob, Record, Settings, from_json
 
@@ -45,10 +46,9 @@ class PartialSettings(Record, frozen=True):
 
 def read(path: Path) -> PartialSettings:
     """The setting in a JSON file. Raises InputError naming the file and what is wrong in it."""
+    data = reading.read(path)
     try:
-        return from_json(path.read_bytes(), PartialSettings)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        return from_json(data, PartialSettings)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -1,13 +1,13 @@
 """Scenarios as TOML files: the shipped ones by name, any other by its path."""
 
 import re
-import tomllib
 from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 import tomli_w
 
+from envs import reading
 from envs.errors import InputError
 from envs.scenario.generator import generate
 from envs.scenario.records import Scenario
@@ -29,11 +29,7 @@ def load(name_or_path: str) -> Scenario:
     """
     if "/" in name_or_path or name_or_path.endswith(".toml"):
         path = Path(name_or_path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read the scenario {path}: {error}") from error
-        return parse(text, str(path))
+        return parse(reading.text(path), str(path))
     if generated := _GENERATED.fullmatch(name_or_path):
         return generate(int(generated[1]))
     if name_or_path not in names():
@@ -51,6 +47,6 @@ def render(scenario: Scenario) -> str:
 def parse(text: str, file: str) -> Scenario:
     """The scenario in ``text``; ``file`` is named in errors. Raises InputError."""
     try:
-        return msgspec.convert(tomllib.loads(text), Scenario)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        return msgspec.convert(reading.toml(text, file), Scenario)
+    except msgspec.ValidationError as error:
         raise InputError(f"{file}: {error}") from error

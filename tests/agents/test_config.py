@@ -59,5 +59,5 @@ def test_what_cannot_be_is_refused_by_file_and_key(tmp_path: Path, text: str, re
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.toml: cannot be read"):
+    with pytest.raises(InputError, match=r"cannot read .*none\.toml"):
         config.load(tmp_path / "none.toml")

@@ -87,7 +87,7 @@ def test_an_unknown_name_is_refused_with_those_there_are() -> None:
 
 
 def test_a_missing_file_is_refused() -> None:
-    with pytest.raises(InputError, match=r"cannot read the scenario /no/such\.toml"):
+    with pytest.raises(InputError, match=r"cannot read /no/such\.toml"):
         load("/no/such.toml")
 
 
