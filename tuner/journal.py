@@ -1,10 +1,13 @@
-"""The journal of a host: what the tuner did to it, one JSON line each, only ever appended.
+"""The journal of a host: what the tuner did to it, one JSON line each, only ever appended to.
 
 It is the one durable truth about a host's tuning; everything else (is a transaction open? what is
 confirmed? what does a rollback return to?) is folded from it by ``standing``. It lives on the
 host, in the folder that the watchdog keeps, and is written before what it announces is done: a
 host is never changed without a line that says how to undo it. What the controlling machine did to
 a remote host stands there, too, in a copy that is read when the host cannot be.
+
+A host that is kept tuned for months would fill its memory with it. So once it is large, and nothing
+is pending, it moves aside (``journal.old.jsonl``), and a new one begins with what a rollback needs.
 """
 
 import os
@@ -23,8 +26,12 @@ from tuner.judge import Judgement
 from tuner.settings import Difference
 
 JOURNAL = "journal.jsonl"
+LARGE = 4_000_000
+"""Bytes at which a journal moves aside: hundreds of transactions."""
 LARGEST = 64_000_000
-"""Bytes of a journal that are read: thousands of transactions."""
+"""Bytes of a journal that are read; one can grow beyond ``LARGE`` only while it is pending."""
+REMEMBERED = 20
+"""The confirmed changes that a new journal begins with; what was before them is one change."""
 
 
 class Entry(Record, frozen=True, kw_only=True, tag_field="event"):
@@ -161,6 +168,15 @@ def standing(events: Iterable[Event]) -> Standing:
     return Standing(pending=pending, generations=tuple(generations))
 
 
+def essence(found: Standing) -> tuple[Event, ...]:
+    """The fewest events after which a host stands as it does, its earliest changes told as one."""
+    first, rest = found.generations[:-REMEMBERED], found.generations[-REMEMBERED:]
+    if first:
+        after = msgspec.structs.replace(first[-1].after, reason=f"{len(first)} changes until then")
+        rest = (Generation(before=first[0].before, after=after), *rest)
+    return tuple(event for one in rest for event in (one.before, one.after))
+
+
 class Journal:
     """The journal of the host whose state lives in ``folder`` there; ``copy`` is a file here.
 
@@ -169,6 +185,7 @@ class Journal:
 
     def __init__(self, transport: Transport, folder: Path, copy: Path | None = None) -> None:
         self._transport, self._folder, self._copy = transport, folder, copy
+        self._size = 0
 
     def append(self, event: Event) -> None:
         """Write one event. Raises HostError where it cannot be."""
@@ -187,18 +204,26 @@ class Journal:
         done = self._transport.run(("head", "-c", str(LARGEST + 1), "--", str(path)))
         if done.rc != 0 and "No such file" not in done.err:
             raise HostError(f"cannot read {path}: {done.err.strip()}")
+        self._size = len(done.out)
         return decode(done.out, str(path))
+
+    def tidy(self) -> None:
+        """Begin anew where nothing is pending and the journal is large, as it was last read."""
+        if self._size > LARGE and (found := self.standing()).pending is None:
+            lines = b"".join(_line(event) for event in essence(found))
+            done = watchdog.on_host(self._transport, self._folder, "tidy", stdin=lines)
+            watchdog.check(done, self._folder)
 
     def standing(self) -> Standing:
         """Where the host stands according to the journal."""
         return standing(self.events())
 
     def _write(self, event: Event, verb: str, *words: str) -> None:
-        line = msgspec.json.encode(event, order="deterministic")
+        line = _line(event)
         done = watchdog.on_host(self._transport, self._folder, verb, *words, stdin=line)
         watchdog.check(done, self._folder)
         if self._copy is not None:
-            _append(self._copy, line + b"\n")
+            _append(self._copy, line)
 
 
 def decode(text: str, where: str) -> tuple[Event, ...]:
@@ -217,6 +242,10 @@ def copy_of(uri: str) -> Path:
     home = os.environ.get("XDG_STATE_HOME", "")
     state = Path(home) if home else Path.home() / ".local" / "state"
     return state / "viotune" / quote(uri, safe="") / JOURNAL
+
+
+def _line(event: Event) -> bytes:
+    return msgspec.json.encode(event, order="deterministic") + b"\n"
 
 
 def _decode(number: int, line: str, where: str) -> Event:

@@ -216,6 +216,7 @@ def transaction(held: Held, reason: str) -> Iterator[Transaction]:
     """
     with interrupts() as noted:
         recover(held)
+        held.journal.tidy()
         spec = held.host.describe()
         trial = Transaction(held, spec, _begin(held, reason), noted)
         why = "nothing was confirmed"
@@ -239,6 +240,7 @@ def lent(held: Held, reason: str) -> Iterator[None]:
     """
     with interrupts():
         recover(held)
+        held.journal.tidy()
         begun = _begin(held, reason, lent=True)
     over = threading.Event()
     every = held.confirm_within / RENEWALS

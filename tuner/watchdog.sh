@@ -145,6 +145,14 @@ append) # an event on stdin
     mkdir -p -m 700 -- "$folder" && cd -- "$folder" || exit
     append
     ;;
+tidy) # a new journal on stdin; the old one stays beside it
+    cd -- "$folder" || exit
+    { cat >journal.new && ln -f journal.jsonl journal.old.jsonl; } || {
+        rm -f journal.new
+        exit 13
+    }
+    mv -f journal.new journal.jsonl
+    ;;
 release) # TOKEN HOLDER: end the guard; if something is left to undo, let it hold on for HOLDER
     cd -- "$folder" 2>/dev/null && guarded "$1" || exit 0
     if [ -e undo ] || [ -e undoing ]; then

@@ -21,6 +21,7 @@ from tuner.journal import (
     Restored,
     RollingBack,
     decode,
+    essence,
     standing,
 )
 
@@ -125,3 +126,45 @@ def test_a_setting_that_was_not_read_back_makes_us_unsure_of_what_is_ours() -> N
         pending = standing(events).pending
         assert pending is not None
         assert (pending.sure, pending.ours) == (sure, ours)
+
+
+def test_a_large_journal_moves_aside_and_a_rollback_still_leads_to_the_beginning(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        journal.append(Begun(snapshot=f"{number}", found=FOUND))
+        journal.append(Confirmed(settings=FOUND, snapshot=f"{number + 1}"))
+    before = journal.events()
+    journal.tidy()
+    assert journal.events() == before  # it is not large
+    monkeypatch.setattr("tuner.journal.LARGE", 1000)
+    journal.tidy()
+    after = journal.standing().generations
+    assert len(after) == 21
+    assert (after[0].before.snapshot, after[0].after.snapshot) == ("0", "10")
+    assert after[1:] == standing(before).generations[10:]
+    assert (tmp_path / "state" / "journal.old.jsonl").read_text().count("\n") == 60
+
+
+def test_what_is_pending_is_never_moved_aside(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.append(BEGUN)
+    before = journal.standing()
+    monkeypatch.setattr("tuner.journal.LARGE", 1)
+    journal.tidy()
+    assert journal.standing() == before
+
+
+EVENTS = st.lists(
+    st.sampled_from([BEGUN, CONFIRMED, APPLYING, Restored(), RollingBack(to=1)]), max_size=150
+)
+
+
+@given(EVENTS)
+def test_the_essence_of_a_journal_says_the_same(events: list[Event]) -> None:
+    found = standing(events)
+    again = standing(essence(found))
+    assert again.pending is None
+    assert again.generations[-20:] == found.generations[-20:]
+    assert [g.before for g in again.generations[:1]] == [g.before for g in found.generations[:1]]
