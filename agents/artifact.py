@@ -70,7 +70,7 @@ def load(folder: Path) -> Agent:
 def _about(path: Path) -> About:
     try:
         return msgspec.json.decode(_read(path), type=About)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise AgentError(f"{path}: damaged: {error}") from error
 
 

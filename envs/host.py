@@ -245,5 +245,5 @@ def from_json(data: bytes, kind: type[R]) -> R:
     """The record in ``data``. Raises InputError naming what is missing, unknown or mistyped."""
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not a valid {kind.__name__}: {error}") from error

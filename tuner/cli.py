@@ -47,6 +47,17 @@ Exit codes:
 """
 
 
+LONGEST = 2_000
+"""Characters of an error's line; more is what somebody else has put into it."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, fit for a terminal: it may hold a guest's name, or a file's contents."""
+    text = str(error)
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:LONGEST])
+    return shown + ("…" if len(text) > LONGEST else "")
+
+
 class Verbs(click.Group):
     """A group that imports ``tuner.commands.VERB`` when that verb is used."""
 
@@ -82,7 +93,7 @@ def main() -> NoReturn:
         code = cli.main(prog_name="tuner", standalone_mode=False)
         sys.stdout.flush()
     except TunerError as error:
-        click.echo(f"tuner: {error}", err=True)
+        click.echo(f"tuner: {one_line(error)}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

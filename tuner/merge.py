@@ -52,7 +52,7 @@ def changed(expected: bytes, now: bytes) -> tuple[str, ...]:
 def _tree(snapshot: bytes) -> Tree:
     try:
         return msgspec.json.decode(snapshot)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HostError(f"a snapshot in the journal is damaged: {error}") from error
 
 
@@ -61,7 +61,7 @@ def missed(expected: bytes, now: bytes) -> tuple[str, ...]:
 
     A guest that is gone cannot be put back, and one that is new has no state to be put back to.
     """
-    tree, there = msgspec.json.decode(expected), msgspec.json.decode(now)
+    tree, there = _tree(expected), _tree(now)
     return changed(*(msgspec.json.encode(part) for part in (_in(there, tree), _in(tree, there))))
 
 

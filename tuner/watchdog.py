@@ -127,7 +127,7 @@ def look(transport: Transport, folder: Path) -> Look:
         holder=holder,
         armed="undo" in found or "undoing" in found,
         seconds_left=_left(found.get("lease", ""), found.get("uptime", "")) if token else None,
-        reverted=int(found["undone"]) if "undone" in found else None,
+        reverted=_whole(found.get("undone", "")),
     )
 
 
@@ -197,6 +197,11 @@ def _left(lease: str, uptime: str) -> float | None:
         return max(0.0, last + seconds - float(uptime.split(maxsplit=1)[0]))
     except (ValueError, IndexError):
         return None
+
+
+def _whole(text: str) -> int | None:
+    """A number of seconds, None for none."""
+    return int(text) if text.isdecimal() and len(text) < 12 else None
 
 
 def _holder(text: str) -> tuple[str, str]:
