@@ -35,9 +35,9 @@ class KvmSubject(Subject):
                 case $(cat $task/comm) in qemu-*|CPU*|IO*) taskset -c -p ${task##*/} ;; esac
             done | sed 's/.*list: //'
         done 2>/dev/null | sed "s/^/$guest /"
-        ip -o -d link show | grep -v ' lo: ' | sed -E 's/[a-z]+_timer +[0-9.]+//g'
+        ip -o -d link show | grep -v ' lo: '
         bridge -o -d link show
-        bridge fdb show br br0 | grep -E 'static|permanent' | sort
+        bridge fdb show br br0 | grep static | sort
         tc qdisc show | grep -v 'dev lo'
         for port in vnet0 vnet1 uplink; do
             tc filter show dev $port ingress | grep -Eo 'match .*|mirred .*' | sed "s/^/$port /"

@@ -109,9 +109,9 @@ class LabSubject(Subject):
         weights = f"grep -H '' {group}/*/cpu.shares {group}/*/cpu.weight 2>/dev/null"
         return f"""
             for pid in {pids}; do taskset -a -c -p $pid; done 2>/dev/null
-            ip -o -d link show | grep -v ' lo: ' | sed -E 's/[a-z]+_timer +[0-9.]+//g'
+            ip -o -d link show | grep -v ' lo: '
             bridge -o -d link show
-            bridge fdb show br br0 | grep -E 'static|permanent' | sort
+            bridge fdb show br br0 | grep static | sort
             tc qdisc show | grep -v 'dev lo'
             for port in vif1 vif2 uplink; do
                 tc filter show dev $port ingress | grep -Eo 'match .*|mirred .*' | sed "s/^/$port /"

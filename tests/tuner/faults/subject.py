@@ -18,6 +18,9 @@ from tuner.state import LiveHost
 EDIT = "777"
 """The TX queue length that the administrator sets."""
 
+_BY_ITSELF = r"[a-z]+_timer +[\d.]+|(ether|bridge_id|designated_root|designated_bridge) \S+"
+"""What changes by itself in what ``ip`` tells: a bridge has the lowest address of its ports."""
+
 Readings = tuple[str, ...]
 """The knobs as lines of other tools' output."""
 
@@ -105,7 +108,7 @@ class Subject(ABC):
 
     def readings(self) -> Readings:
         """The knobs as the system's own tools see them, without any code of ours."""
-        return tuple(self.shell(self.script).splitlines())
+        return tuple(re.sub(_BY_ITSELF, "", self.shell(self.script)).splitlines())
 
     def settle(self) -> None:
         """Wait until the kernel has told all of a new bridge, up to a second late."""

@@ -32,7 +32,7 @@ class XenSubject(Subject):
     script = """
         xl vcpu-list | awk '{ print $1, $3, $(NF - 2), $NF }'
         xl sched-credit2
-        ip -o -d link show | grep -v ' lo: ' | sed -E 's/[a-z]+_timer +[0-9.]+//g'
+        ip -o -d link show | grep -v ' lo: '
         bridge -o -d link show
         bridge fdb show br xenbr0 | grep static | sort
         tc qdisc show
