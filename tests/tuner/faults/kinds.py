@@ -17,6 +17,8 @@ BLOCKED = "port blocked"
 BY_SSH = ("connection cut", BLOCKED)
 """Faults of a connection, which is one by SSH where the host would not need any."""
 EDIT = "edit by hand"
+SILENCING = ("tuner SIGKILL", "tuner hangs 25 s", BLOCKED)
+"""After these nobody but the host itself can put it back."""
 
 ANY: Mapping[str, Fault] = {
     "tuner SIGKILL": kill(SIGKILL),

@@ -11,7 +11,7 @@ from random import Random
 import msgspec
 from child import Child, Say
 from faulty import Course
-from kinds import BLOCKED, BY_SSH, EDIT, fault, kinds
+from kinds import BLOCKED, BY_SSH, EDIT, SILENCING, fault, kinds
 from plays import PLAYS, playing
 from subject import Mishap, Readings, Subject, Wire
 
@@ -34,8 +34,8 @@ BUSY_STEPS = ("lock", "describe")
 class Row(Record, frozen=True):
     """One fault, and what became of the host.
 
-    ``back`` is how many seconds after the fault the host was as it must be, ``took`` those from
-    the beginning of the play until then. ``stood_still`` is the longest time for which guests
+    ``back`` is how many seconds after the tuner's end the host was as it must be, and after the
+    fault where that silences the tuner; ``took`` is all of it from the beginning of the play. ``stood_still`` is the longest time for which guests
     that the fault itself does not stop got nothing, ``load`` how many processes wanted to run on
     this machine by then. ``left`` names what was left over.
     """
@@ -188,32 +188,26 @@ def _work(
 def _watch(
     subject: Subject, child: Child, mishap: Mishap, play: str, kind: str
 ) -> tuple[str, float]:
-    """Wait until the tuner has ended and the host is as it must be; how it is, and since when.
+    """Wait until the tuner has ended and the host is as it must be; how it is, and how soon it was.
 
-    The time runs from the fault, or where the tuner lived on to put the host back, from its end.
+    The time runs from the tuner's end, and from the fault where that silences the tuner.
     """
     began = time.monotonic()
     limit = subject.confirm_within + subject.slack
-    outcome, since, silent_since = NOT_BACK, began, began
+    outcome, since, end = NOT_BACK, began, 0.0
     while True:
-        ended = child.ended()
-        now = time.monotonic()
-        if not ended or child.code == 0:
-            silent_since = now
-        if thrown := _thrown(child)[0]:
-            silent_since = thrown if ended and (child.code or 0) < 0 else silent_since
+        ended, now = child.ended(), time.monotonic()
+        end = end or (now if ended else 0.0)
+        thrown = _thrown(child)[0]
+        if thrown:
             name = _match(subject, child, mishap, play)
             if outcome != name:
                 outcome, since = name, now
-            if ended and outcome != NOT_BACK:
-                return outcome, since - thrown
-            if kind == BLOCKED and not ended and now > thrown + limit:
-                child.kill()
-        elif ended:
-            return _match(subject, child, mishap, play), 0.0
-        if ended and now > max(silent_since, thrown) + limit + subject.slack:
-            return NOT_BACK, now - thrown
-        if now > began + LONGEST:
+        if ended and (outcome != NOT_BACK or not thrown or now > end + limit):
+            return outcome, max(0.0, since - (thrown if kind in SILENCING else end))
+        if kind == BLOCKED and thrown and not ended and now > thrown + limit:
+            child.kill()
+        if not ended and now > began + LONGEST:
             child.kill()
             child.said += "error crashed: it never ended\n"
         time.sleep(0.2)
