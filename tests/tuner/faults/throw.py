@@ -35,9 +35,10 @@ class Row(Record, frozen=True):
     """One fault, and what became of the host.
 
     ``back`` is how many seconds after the tuner's end the host was as it must be, and after the
-    fault where that silences the tuner; ``took`` is all of it from the beginning of the play. ``stood_still`` is the longest time for which guests
-    that the fault itself does not stop got nothing, ``load`` how many processes wanted to run on
-    this machine by then. ``left`` names what was left over.
+    fault where that silences the tuner; ``took`` is all of it from the beginning of the play.
+    ``stood_still`` is the longest time for which guests that the fault itself does not stop got
+    nothing, ``load`` how many processes wanted to run on this machine by then. ``left`` names what
+    was left over.
     """
 
     number: int
