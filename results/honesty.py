@@ -2,10 +2,13 @@
 
     sudo .venv/bin/python results/honesty.py record     # a lab as found, sample after sample
     .venv/bin/python results/honesty.py | tee results/honesty.txt
+    sudo .venv/bin/python results/honesty.py live 40    # so many on a lab itself, in honesty-live
 
 A trial is the measuring of ``tuner apply`` itself (``tuner.tune.measure_pairs``), only that the
 samples come from the recording, one after the other from a place of its own. The setting tried is
-the host as found, with all traffic multiplied by the gain it is said to have.
+the host as found, with all traffic multiplied by the gain it is said to have. Live, it is the host
+as found but for TX queues longer by one packet in 1000, really set in one transaction each; a run
+that was cut off goes on where it ended.
 """
 
 import gzip
@@ -22,13 +25,16 @@ from envs.hosts.lab import manage
 from envs.hosts.lab.config import LabConfig
 from envs.hosts.lab.host import LabHost
 from envs.reward import Guards
+from tuner import state
 from tuner.commands.options import LIVE_TOLERANCE, SETTLE
 from tuner.judge import Judgement
 from tuner.sequential import ERROR_RATE
+from tuner.transaction import transaction
 from tuner.tune import Budget, measure_pairs
 
 NAME = "honesty"
 FILE = Path(__file__).parent / "noise.json.gz"
+LIVE = FILE.with_name("honesty-live.jsonl")
 SAMPLES, SECONDS = 400, 0.5
 TRIALS = 200
 
@@ -66,6 +72,9 @@ def main() -> None:
     if sys.argv[1:] == ["record"]:
         FILE.write_bytes(gzip.compress(msgspec.json.encode(record())))
         return
+    if sys.argv[1:2] == ["live"]:
+        live(int(sys.argv[2]))
+        return
     recording = recorded()
     print(f"{len(recording.samples)} samples of {recording.seconds} s of a lab as found\n")
     for pairs in (12, 40):
@@ -89,6 +98,33 @@ def record() -> Recording:
         )
     finally:
         manage.down(NAME)
+
+
+def live(count: int) -> None:
+    """Judge the same setting against itself on a lab, until there are so many judgements."""
+    done = LIVE.read_text().splitlines() if LIVE.exists() else []
+    manage.up(LabConfig(name=NAME, workload="intra"))
+    try:
+        for _ in range(len(done), count):
+            judgement = live_trial(LabHost.open(NAME))
+            with LIVE.open("a") as file:
+                file.write(msgspec.json.encode(judgement).decode() + "\n")
+            print(judgement.outcome, judgement.pairs, judgement.reason, flush=True)
+    finally:
+        manage.down(NAME)
+    judged = [msgspec.json.decode(line, type=Judgement) for line in LIVE.read_text().splitlines()]
+    print()
+    _report(0.0, 12, judged)
+
+
+def live_trial(host: LabHost) -> Judgement:
+    """One transaction with a setting that makes no difference."""
+    budget = Budget(tries=1, pairs=12, seconds=0.5, settle=0.1)
+    guards = Guards(tolerance=LIVE_TOLERANCE)
+    with state.held(host) as held, transaction(held, "honesty") as trial:
+        longer = {vif: length + 1 for vif, length in trial.found.tx_queue.items()}
+        same = replace(trial.found, tx_queue=longer)
+        return measure_pairs(trial, same, budget, guards, lambda _what: None, "")[0]
 
 
 def trials(recording: Recording, gain: float, pairs: int, count: int = TRIALS) -> list[Judgement]:
