@@ -39,7 +39,7 @@ PHASES = {
     "only g1": ("g1",),
     "both once more": ("g1", "g2"),
 }
-LOOKS, QUIET = 12, 3
+LOOKS, QUIET = 14, 4
 """The most looks of a phase, and how many without news end it."""
 WATCH = (
     *("--policy", "liao-queue", "--tries", "1", "--pairs", "8", "--seconds", "0.5"),
