@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from envs.reference.bridge import Bridge
+from envs.reference.guest import stack_cost
 from envs.reference.machine import Machine, Port
 from envs.reference.nic import Ring
 from envs.reference.packets import LARGE_BATCH, Packet
@@ -101,7 +102,7 @@ class Deliver:
         touched = min(packet.size, costs.header_bytes) if self._flips else packet.size
         cost += packet.size * costs.backend_byte + core.read(touched, packet.place)
         if self._stack_too:
-            cost += costs.ack_packet if packet.is_ack else costs.stack_packet
+            cost += stack_cost(costs, packet)
         return cost
 
     def _hand_over(self, packet: Packet, port: Port, core: Core) -> None:

@@ -4,6 +4,7 @@ from envs.reference.machine import Machine, Port
 from envs.reference.packets import LARGE_BATCH, Packet
 from envs.reference.processor import Core, Steps, Vcpu
 from envs.reference.traffic import Flow
+from envs.scenario import Costs
 
 BATCH = 64
 """Packets of one activation: the NAPI weight of netfront and virtio-net."""
@@ -50,11 +51,13 @@ class Receive:
     def _cost(self, packet: Packet, core: Core) -> float:
         """The copy to the application reads what the backend wrote."""
         costs = self._machine.costs
+        cost = costs.front_packet + (0.0 if self._stack_ran else stack_cost(costs, packet))
+        if packet.flow.answers:
+            answer = 0.0 if packet.is_ack else costs.app_packet + costs.stack_packet
+            return cost + costs.app_packet + answer
         if packet.is_ack:
-            return costs.front_packet + (0.0 if self._stack_ran else costs.ack_packet)
-        cost = costs.front_packet + packet.pages * costs.front_page
-        cost += 0.0 if self._stack_ran else costs.stack_packet
-        cost += costs.app_packet + packet.size * costs.app_byte
+            return cost
+        cost += packet.pages * costs.front_page + costs.app_packet + packet.size * costs.app_byte
         return cost + core.read(packet.size, packet.place)
 
 
@@ -90,6 +93,11 @@ class Send:
         most = min(self._flow.sendable, BATCH, max(1, LARGE_BATCH // size))
         slots = Packet(self._flow, size, 0).slots
         return min(most, self._port.tx_ring.free // slots)
+
+
+def stack_cost(costs: Costs, packet: Packet) -> float:
+    """What the network stack takes for a packet: an answer is more than an acknowledgement."""
+    return costs.ack_packet if packet.is_ack and not packet.flow.answers else costs.stack_packet
 
 
 def send_ack(machine: Machine, port: Port, ack: Packet, core: Core) -> None:

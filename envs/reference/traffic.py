@@ -28,7 +28,8 @@ class Flow:
     """A flow, with its sender's window and its receiver's acknowledgements.
 
     ``source`` and ``sink`` are vifs by index, None for the outside. ``offered``, ``delivered`` and
-    ``dropped`` count bytes of data over all time: the rest is still queued.
+    ``dropped`` count bytes of data over all time: the rest is still queued. If it ``answers``, its
+    packets are requests and its acknowledgements the answers, and ``waits`` are how long they took.
     """
 
     def __init__(
@@ -40,15 +41,16 @@ class Flow:
         offload: bool,
     ) -> None:
         self.source, self.sink = ends
-        self.tcp = spec.kind == "tcp"
+        self.answers = spec.kind == "rr"
+        self.tcp = spec.kind != "udp"
         self.rate = spec.gbps / 8.0
         self.offered = self.delivered = self.dropped = 0
         self._env = env
         self._offload = offload and self.tcp
-        self._every = 1 if offload else 2
-        self._window = spec.window_kb * 1024
+        self._every = 1 if offload or self.answers else 2
+        self._window = spec.connections * ACK_BYTES if self.answers else spec.window_kb * 1024
         self._rto = spec.rto_ms * 1e6
-        self._cwnd = 10.0 * MTU
+        self._cwnd = self._window if self.answers else 10.0 * MTU
         self._threshold = self._window
         self._inflight = 0
         self._number = 0
@@ -59,12 +61,16 @@ class Flow:
         self._unacked: list[Packet] = []
         self._held = 0
         self._highest = 0
+        self._asked: dict[int, float] = {}
+        self.waits: list[float] = []
 
     # The sender.
 
     @property
     def packet_size(self) -> int:
         """Bytes of the packets it makes now."""
+        if self.answers:
+            return ACK_BYTES
         if not self._offload:
             return MTU
         most = int(min(self._cwnd, self._window)) // WINDOW_SHARE
@@ -90,6 +96,8 @@ class Flow:
             self._inflight += size
         else:
             self._credit -= size
+        if self.answers:
+            self._asked[self._number] = self._env.now
         packet = Packet(self, size, self._number)
         packet.born = self._env.now
         return packet
@@ -108,6 +116,8 @@ class Flow:
         noticed = self._forget_lost(ack.number)
         self._inflight -= ack.covers
         self._heard = self._env.now
+        if ack.number in self._asked:
+            self.waits.append(self._env.now - self._asked.pop(ack.number))
         if noticed:
             if ack.number > self._recover:
                 self._threshold = max(self._cwnd / 2.0, 2.0 * MTU)

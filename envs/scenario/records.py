@@ -14,6 +14,7 @@ OUTSIDE = "outside"
 """The name of the other end of the uplink, as source or sink of a flow."""
 MAX_CORES, MAX_VCPUS, MAX_VIFS, MAX_FLOWS, MAX_TX_QUEUE = 32, 62, 16, 24, 1000
 """The largest host that can be simulated."""
+MAX_CONNECTIONS = 256
 
 
 def _within(key: str, value: int, low: int, high: int) -> None:
@@ -125,20 +126,23 @@ class Flow(Record, frozen=True):
 
     ``tcp`` sends all it may, with at most ``window_kb`` in flight, and starts anew ``rto_ms``
     after its last acknowledgement (200 ms in 2008, about 10 since tail loss probes).
-    ``udp`` sends ``gbps``.
+    ``udp`` sends ``gbps``. ``rr`` has ``connections`` requests under way, each a small packet that
+    is answered by one, and asks again at once.
     """
 
     source: str
     sink: str
-    kind: Literal["tcp", "udp"] = "tcp"
+    kind: Literal["tcp", "udp", "rr"] = "tcp"
     window_kb: float = 256.0
     rto_ms: float = 200.0
     gbps: float = 1.0
+    connections: int = 1
 
     def __post_init__(self) -> None:
         if self.source == self.sink:
             raise ValueError(f"flow from {self.source!r}: sink is the same")
         _positive("flow", self, "window_kb", "rto_ms", "gbps")
+        _within("flow.connections", self.connections, 1, MAX_CONNECTIONS)
 
 
 class Stock(Record, frozen=True):

@@ -4,15 +4,10 @@ Each duty is two functions: the first takes a batch, and gives how many packets 
 now and what that costs; the second, when that time is over, lets it take effect.
 """
 
-import math
-
-from envs.sim import bridge, cache, fifo, nic
+from envs.sim import bridge, cache, fifo, latency, nic, traffic
 from envs.sim.compiled import compiled, lowest
 from envs.sim.notify import notify
-from envs.sim.state import ACK, COLLECT, DELIVER, LATENCIES, NIC_RECEIVE, State, Vcpu
-
-STEPS = 4
-"""Latency classes in a doubling."""
+from envs.sim.state import ACK, COLLECT, DELIVER, NIC_RECEIVE, State, Vcpu
 
 
 @compiled
@@ -97,7 +92,7 @@ def _deliver(s: State, c: int, vif: int) -> tuple[int, float]:
         cost += cache.read(s, c, DELIVER, touched, part)
         cache.fill(s, c, touched)
         if s.runs_guest_stack:
-            cost += count * (s.ack_packet if part.kind == ACK else s.stack_packet)
+            cost += count * traffic.stack_cost(s, part)
         n += count
         if count < part.packets:
             break
@@ -131,7 +126,7 @@ def _delivered(s: State, me: int, c: int, vif: int, packets: int) -> None:
             at, own, llc = first.core, first.core_clock, first.llc_clock
         fifo.drop_head(s, port.queue, count, size)
         fifo.push(s, port.rx_ring, f, kind, count, size, at, born, own, llc)
-        _clock(s, s.now - born, count)
+        s.latency[latency.class_of(s.now - born)] += count
         if kind == ACK:
             port.in_bytes += count * fifo.ACK_BYTES
         else:
@@ -141,14 +136,6 @@ def _delivered(s: State, me: int, c: int, vif: int, packets: int) -> None:
     if s.queue[port.queue].packets == 0:
         s.arrived &= ~(1 << vif)
     notify(s, me, port.receiver)
-
-
-@compiled
-def _clock(s: State, delay: float, packets: int) -> None:
-    """Count a delay in its class: each doubling from 1 us on has ``STEPS`` of equal width."""
-    mantissa, doublings = math.frexp(max(1.0, delay * 1e-3))
-    at = STEPS * (doublings - 1) + int(STEPS * (2.0 * mantissa - 1.0))
-    s.latency[min(at, LATENCIES - 1)] += packets
 
 
 @compiled

@@ -9,6 +9,7 @@ from envs.host import BridgeMode, Core, HostSpec, Settings
 from envs.scenario.costs import Costs
 from envs.scenario.records import OUTSIDE, Scenario, ends
 from envs.sim import credit2
+from envs.sim.fifo import ACK_BYTES
 from envs.sim.state import (
     BACKEND,
     BLOCKED,
@@ -220,12 +221,14 @@ def _flows(s: np.void, scenario: Scenario) -> None:
     s["flows"] = len(scenario.flows)
     for f, flow in enumerate(scenario.flows):
         into = s["flow"][f]
-        into["tcp"] = flow.kind == "tcp"
+        into["tcp"], into["answers"] = flow.kind != "udp", flow.kind == "rr"
         into["source"], into["sink"] = index[flow.source], index[flow.sink]
         into["line"] = 4 * VIFS + 1 + f
         into["window"] = into["threshold"] = flow.window_kb * 1024
         into["rate"], into["rto"] = flow.gbps / 8.0, flow.rto_ms * MILLI
         into["cwnd"] = 10 * MTU
+        if flow.kind == "rr":
+            into["window"] = into["cwnd"] = flow.connections * ACK_BYTES
         s["queue"]["limit"][into["line"]] = LINE_LIMIT
 
 

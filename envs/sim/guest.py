@@ -21,7 +21,9 @@ def receive(s: State, c: int, vif: int) -> tuple[int, float]:
     while n < most:
         part = fifo.head(s, q, k)
         count = fifo.share(s, part, most - n, free)
-        if part.kind == ACK:
+        if s.flow[part.flow].answers:
+            cost += count * _answer_cost(s, part.kind)
+        elif part.kind == ACK:
             cost += 0.0 if s.runs_guest_stack else count * s.ack_packet
         else:
             size = fifo.bytes_of(part, count)
@@ -40,6 +42,15 @@ def receive(s: State, c: int, vif: int) -> tuple[int, float]:
 
 
 @compiled
+def _answer_cost(s: State, kind: int) -> float:
+    """What stack and application take for a request, which is answered, or for an answer."""
+    stacks, apps = (0.0, 1.0) if s.runs_guest_stack else (1.0, 1.0)
+    if kind != ACK:
+        stacks, apps = stacks + 1.0, apps + 1.0
+    return stacks * s.stack_packet + apps * s.app_packet
+
+
+@compiled
 def received(s: State, me: int, c: int, vif: int, packets: int) -> None:
     """Take the packets, acknowledge data, let acknowledgements open the senders' windows."""
     port = s.vif[vif]
@@ -50,9 +61,9 @@ def received(s: State, me: int, c: int, vif: int, packets: int) -> None:
         size, f, kind = fifo.split(s, port.rx_ring, count), first.flow, first.kind
         fifo.drop_head(s, port.rx_ring, count, size)
         if kind == ACK:
-            traffic.acknowledged(s, f, size)
+            traffic.acknowledged(s, f, size, s.now)
         elif s.flow[f].tcp:
-            traffic.acknowledge_from(s, f, vif, traffic.acks_for(s, count), size, c)
+            traffic.acknowledge_from(s, f, vif, traffic.acks_for(s, f, count), size, c)
             answered = True
         packets -= count
     if answered:
@@ -92,5 +103,5 @@ def sent(s: State, me: int, c: int, f: int, packets: int) -> None:
         llc = cache.llc_clock(s, core.llc)
         fifo.push(s, port.tx_ring, f, DATA, packets, packets * size, c, s.now, core.touched, llc)
         s.sent |= 1 << s.flow[f].source
-        traffic.sent(s, f, packets * size)
+        traffic.sent(s, f, packets * size, s.now)
         notify(s, me, port.collector)

@@ -12,7 +12,15 @@ from envs.scenario import Scenario
 from envs.sim.compile import apply_settings, compile_host
 from envs.sim.describe import spec_of, stock_of
 from envs.sim.engine import run
-from envs.sim.sample import Counters, StageUse, refuse_nonsense, sample_between, stages_between
+from envs.sim.latency import Answers
+from envs.sim.sample import (
+    Counters,
+    StageUse,
+    answers_between,
+    refuse_nonsense,
+    sample_between,
+    stages_between,
+)
 from envs.sim.state import STATE, State
 
 WARM_UP = 0.03
@@ -28,7 +36,8 @@ class SimHost:
     two settings are compared under the same load.
 
     Of the last measurement, ``stages`` is what the stages of a packet's way took, and ``delivered``
-    the bytes of data that came to their receivers, without acknowledgements.
+    the bytes of data that came to their receivers, without acknowledgements; ``answers`` is how
+    requests fared, None without any.
     """
 
     def __init__(self, scenario: Scenario, seed: int = 0) -> None:
@@ -40,6 +49,7 @@ class SimHost:
         self._host = compile_host(scenario, self._spec, seed)
         self.stages: Mapping[str, StageUse] = {}
         self.delivered = 0
+        self.answers: Answers | None = None
         self._states = np.zeros(1, STATE)  # its pages come only as they are used
 
     def __enter__(self) -> Self:
@@ -72,6 +82,7 @@ class SimHost:
         self._run(WARM_UP + seconds)
         after = Counters(self._states)
         self.stages = stages_between(before, after)
+        self.answers = answers_between(before, after, seconds)
         self.delivered = after.delivered - before.delivered
         sample = sample_between(self._spec, self._settings, before, after, seconds)
         refuse_nonsense(sample, f"scenario {self.scenario.name!r}, seed {self.seed}")

@@ -109,7 +109,7 @@ def _leave(s: State) -> None:
             s.up_out_bytes += part
             s.flow[f].delivered += part
             if s.flow[f].tcp:
-                acks = traffic.acks_for(s, count)
+                acks = traffic.acks_for(s, f, count)
                 traffic.return_outside(s, f, acks, part + traffic.take_held(s, f), answered)
 
 
@@ -149,8 +149,8 @@ def _arrive(s: State, since: float) -> int:
             f = f - 1 if f > 0 else s.flows - 1
             break
         arrived = s.in_clock + each * (count + 1) / 2.0
+        traffic.sent(s, f, count * size, arrived - each)
         s.in_clock += each * count
-        traffic.sent(s, f, count * size)
         woken |= _into_ring(s, f, DATA, count, count * size, flow.sink, arrived)
     s.turn = f
     return woken
@@ -167,7 +167,7 @@ def _returned(s: State) -> int:
             packets, size, born = first.packets, first.size, first.born
             fifo.drop_head(s, line, packets, size)
             if s.flow[f].source < 0:
-                traffic.acknowledged(s, f, size)
+                traffic.acknowledged(s, f, size, born)
                 s.in_since = min(s.in_since, born)
             else:
                 s.in_clock += wire_time(s, packets, packets * fifo.ACK_BYTES)

@@ -6,12 +6,13 @@ import numpy as np
 
 from envs.errors import TunerError
 from envs.host import HostSpec, Port, Record, Sample, Settings, Traffic
-from envs.sim.backend import STEPS
 from envs.sim.compile import States
+from envs.sim.latency import Answers, percentile
 
 _COUNTERS = (
     *(f"up_{way}_{what}" for way in ("in", "out") for what in ("bytes", "packets", "drops")),
     "latency",
+    "answered",
 )
 _VIF = ("in_bytes", "in_packets", "in_drops", "out_bytes", "out_packets")
 _PERCENTILE = 0.99
@@ -78,9 +79,18 @@ def sample_between(
         backend_cpu=backends,
         core_busy=core_busy,
         work=guest_work,
-        latency=_percentile(host["latency"]),
+        latency=percentile(host["latency"], _PERCENTILE),
         cache_misses=float((after.stage["misses"] - before.stage["misses"]).sum()),
     )
+
+
+def answers_between(before: Counters, after: Counters, seconds: float) -> Answers | None:
+    """Requests answered in an interval of ``seconds``, None if there were none."""
+    classes = after.host["answered"] - before.host["answered"]
+    median, p90, p99 = (percentile(classes, share) for share in (0.5, 0.9, 0.99))
+    if median is None or p90 is None or p99 is None:
+        return None
+    return Answers(per_second=float(classes.sum()) / seconds, median=median, p90=p90, p99=p99)
 
 
 def stages_between(before: Counters, after: Counters) -> dict[str, StageUse]:
@@ -138,12 +148,3 @@ def _traffic(counts: dict[str, float], way: str) -> Traffic:
         packets=int(counts[f"{way}_packets"]),
         drops=int(counts.get(f"{way}_drops", 0)),
     )
-
-
-def _percentile(classes: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float | None:
-    """The 99th percentile in seconds: the upper end of the class that it falls in."""
-    total = classes.sum()
-    if total <= 0:
-        return None
-    at = int(np.searchsorted(np.cumsum(classes), _PERCENTILE * total))
-    return 1e-6 * 2.0 ** (at // STEPS) * (1.0 + (at % STEPS + 1) / STEPS)

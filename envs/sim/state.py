@@ -17,6 +17,7 @@ LLCS = CORES
 SEGMENTS = 1024
 QUEUES = 4 * VIFS + 1 + FLOWS
 LATENCIES = 96
+CONNECTIONS = 256
 
 
 # States of a VCPU.
@@ -183,9 +184,14 @@ class Flow:
 
     ``source`` and ``sink`` are vifs, -1 the outside. ``held`` bytes were received, but their
     acknowledgement was lost and goes with the next. ``carry`` is what UDP may send by now.
+    ``answers`` is whether its packets are requests and its acknowledgements the answers; ``asked``
+    and ``done`` count those that were sent, and answered or lost.
     """
 
     tcp: int
+    answers: int
+    asked: int
+    done: int
     source: int
     sink: int
     line: int
@@ -335,6 +341,8 @@ class State:
     # tables
     until: Annotated[list[float], CORES]
     latency: Annotated[list[int], LATENCIES]
+    answered: Annotated[list[int], LATENCIES]
+    asked: Annotated[list[float], FLOWS * CONNECTIONS]
     stage: "Annotated[list[Stage], STAGES]"
     core: "Annotated[list[Core], CORES]"
     llc: "Annotated[list[Llc], LLCS]"

@@ -4,9 +4,9 @@ TCP here is Reno in bytes: slow start, additive increase, halving once a window 
 timeout when nothing comes back. Everything is clocked by what was really delivered.
 """
 
-from envs.sim import fifo, scheduler
+from envs.sim import fifo, latency, scheduler
 from envs.sim.compiled import compiled
-from envs.sim.state import ACK, IN_MEMORY, SEGMENTS, State
+from envs.sim.state import ACK, CONNECTIONS, IN_MEMORY, SEGMENTS, Segment, State
 
 LARGEST = 65536
 """Bytes of the largest packet that segmentation offload makes."""
@@ -25,6 +25,8 @@ UDP_BURST = 262144.0
 def packet_size(s: State, f: int) -> int:
     """Bytes of the packets that flow ``f`` makes now."""
     flow = s.flow[f]
+    if flow.answers:
+        return fifo.ACK_BYTES
     if not s.offload or not flow.tcp:
         return s.mtu
     most = int(min(flow.cwnd, flow.window)) // WINDOW_SHARE
@@ -46,10 +48,14 @@ def sendable(s: State, f: int, size: int) -> int:
 
 
 @compiled
-def sent(s: State, f: int, size: int) -> None:
-    """Flow ``f`` put ``size`` bytes into the first queue of the host."""
+def sent(s: State, f: int, size: int, at: float) -> None:
+    """Flow ``f`` put ``size`` bytes into the first queue of the host, or the wire, at ``at``."""
     flow = s.flow[f]
     flow.offered += size
+    if flow.answers:
+        for _ in range(size // fifo.ACK_BYTES):
+            s.asked[f * CONNECTIONS + flow.asked % CONNECTIONS] = at
+            flow.asked += 1
     if flow.tcp:
         if flow.inflight == 0:
             flow.last_ack = s.now
@@ -71,10 +77,12 @@ def dropped(s: State, f: int, kind: int, size: int) -> None:
 
 
 @compiled
-def acknowledged(s: State, f: int, size: int) -> None:
-    """The sender of ``f`` learns that ``size`` bytes arrived, and of what was lost before."""
+def acknowledged(s: State, f: int, size: int, at: float) -> None:
+    """The sender of ``f`` learns, ``at`` a time, that ``size`` bytes arrived, and what was lost."""
     flow = s.flow[f]
     lost = flow.lost
+    if flow.answers:
+        _answered(s, f, size, at)
     flow.inflight -= size + lost
     flow.lost = 0
     flow.acked += size
@@ -92,9 +100,26 @@ def acknowledged(s: State, f: int, size: int) -> None:
 
 
 @compiled
-def acks_for(s: State, packets: int) -> int:
-    """Acknowledgements for packets received together: one for two, or for each large one."""
-    return packets if s.offload else (packets + 1) // 2
+def _answered(s: State, f: int, size: int, at: float) -> None:
+    """Requests are answered in the order in which they were sent; those before that were lost."""
+    flow = s.flow[f]
+    flow.done += flow.lost // fifo.ACK_BYTES
+    for _ in range(size // fifo.ACK_BYTES):
+        asked = s.asked[f * CONNECTIONS + flow.done % CONNECTIONS]
+        s.answered[latency.class_of(at - asked)] += 1
+        flow.done += 1
+
+
+@compiled
+def stack_cost(s: State, part: Segment) -> float:
+    """What the network stack takes for a packet of a segment: an answer is more than an ack."""
+    return s.ack_packet if part.kind == ACK and not s.flow[part.flow].answers else s.stack_packet
+
+
+@compiled
+def acks_for(s: State, f: int, packets: int) -> int:
+    """Acknowledgements for packets received together: one for two, each large one or request."""
+    return packets if s.offload or s.flow[f].answers else (packets + 1) // 2
 
 
 @compiled
@@ -155,6 +180,7 @@ def pulse(s: State) -> None:
             flow.threshold = max(flow.cwnd / 2.0, 2.0 * s.mtu)
             flow.cwnd = 2.0 * s.mtu
             flow.inflight -= flow.lost
+            flow.done += flow.lost // fifo.ACK_BYTES if flow.answers else 0
             flow.lost = 0
             flow.recover = flow.acked + flow.inflight
             flow.last_ack = s.now
