@@ -5,11 +5,13 @@ change, so it does not meddle with the machine; what it started ends with it.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +21,7 @@ from envs.hosts.transport import LocalTransport, Result
 V = TypeVar("V")
 
 PROGRAM = "/lib/systemd/systemd"
+UNIT = Path(str(resources.files("tuner"))) / "viotune-watch@.service"
 TARGETS = ("basic.target", "sysinit.target", "shutdown.target")
 CGROUPS = Path("/sys/fs/cgroup")
 HIERARCHIES = (
@@ -62,6 +65,7 @@ class Inside(LocalTransport):
 @contextmanager
 def running(folder: Path) -> Iterator[Inside]:
     """Start it; it ends, with all that it runs, with the block."""
+    shutil.copy(UNIT, folder)
     for target in TARGETS:
         text = f"[Unit]\nDescription={target}\nDefaultDependencies=no\n"
         (folder / target).write_text(text)

@@ -132,3 +132,13 @@ def test_where_there_is_no_systemd_it_is_a_process(
     dog.start()
     assert not (tmp_path / "asked").exists()
     take(here, folder, dog.token)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("uri", ["qemu:///system", "xen+ssh://root@host:22", "lab:a-b"])
+def test_the_unit_that_watches_takes_a_host_of_any_name(systemd: Inside, uri: str) -> None:
+    escaped = output(systemd, ("systemd-escape", uri)).strip()
+    show = ("systemctl", "show", f"viotune-watch@{escaped}.service", "--property")
+    assert f"watch --host {uri} $OPTIONS ;" in output(systemd, (*show, "ExecStart"))
+    assert output(systemd, (*show, "LoadState")) == "LoadState=loaded\n"
+    assert output(systemd, (*show, "KillMode")) == "KillMode=mixed\n"
