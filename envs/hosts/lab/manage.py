@@ -81,7 +81,13 @@ def down(name: str) -> None:
     group = lab.group
     if group is not None:
         _await(lambda: cgroup.remove(group), f"cgroups of lab {name!r} cannot be removed")
-    shutil.rmtree(folder)
+    _await(lambda: _removed(folder), f"{folder} stays: something writes into it")
+
+
+def _removed(folder: Path) -> bool:
+    """Remove a folder; False where somebody has put something into it meanwhile."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def down_if_dead(name: str) -> None:
