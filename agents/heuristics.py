@@ -1,4 +1,4 @@
-"""The heuristics of the two papers, as their authors would run them on any host.
+"""The heuristics of the two papers, as their authors would run them, and an operator's pinning.
 
 Liao et al., "Software techniques to improve virtualized I/O performance on multi-core systems",
 ANCS 2008: cache-aware scheduling, credit stealing for the driver domain, a simple bridge, a

@@ -75,7 +75,8 @@ class Run:
         """Train to the end of the run; the agent that validated best stays in its folder."""
         if self.config.shown and not self.model.num_timesteps:
             self._imitate()
-            self.evaluate()
+        if not self.scores:
+            self.evaluate()  # who learns further may not learn better
         left = self.config.choices - self.model.num_timesteps
         if left > 0:
             self.model.learn(left, callback=Watch(self), reset_num_timesteps=False)
@@ -104,16 +105,19 @@ class Run:
     def evaluate(self) -> dict[str, float]:
         """Let the agent tune the validation hosts, give its scores, and save it if none was better.
 
-        Of a live host there is nothing to validate on: the last agent is saved.
+        Of a live host there is nothing to validate on: the agent is saved as it is.
         """
         config = self.config
+        if config.host:
+            artifact.save(self.agent(), self.out / "agent")
+            return {}
         found = gains(AgentPolicy(self.agent()), _hosts(config), config.tries, config.seconds)
         result = scores(found, self.best_known)
         self.scores[self.model.num_timesteps] = result
         (self.out / SCORES).write_bytes(msgspec.json.encode(self.scores) + b"\n")
         for name, value in result.items():
             self.model.logger.record(f"validation/{name}", value)
-        if config.host or result[SHARE] >= max(past[SHARE] for past in self.scores.values()):
+        if result[SHARE] >= max(past[SHARE] for past in self.scores.values()):
             artifact.save(self.agent(), self.out / "agent")
         return result
 

@@ -1,9 +1,10 @@
-"""A policy on a test host: what it measures there, as a tuner would, and what that is truly worth.
+"""A policy on a test host: what it keeps after each measurement, and what that is worth.
 
-Policies see samples as a live host would tell them, with noise; what they are judged by is without.
+Policies see one load, as a live host would tell of it, with noise and gaps; each keeps the best of
+its own measurements. What is kept is worth the mean reward, without noise, under other loads of the
+same host, so that nobody is rewarded for luck. Latency is guarded where the host tells it.
 """
 
-import msgspec
 import numpy as np
 
 from agents.evaluation import tune
@@ -11,71 +12,101 @@ from agents.heuristics import HEURISTICS
 from agents.policy import History, Policy, measured
 from agents.teacher import search
 from agents.telemetry import Telemetry, ToldHost
-from envs.host import Record, Settings
+from envs.host import Record, Sample, Settings, to_json
+from envs.reward import judge
 from envs.scenario import generate
 from envs.sim.host import SimHost
 
 SECONDS = 0.1
 """What a measurement takes."""
 BEST_KNOWN = "long search"
-LONG = 1500
+LONG = 1000
 """The measurements of a long search, besides the heuristics."""
+FINALISTS = 12
+"""Of its best settings so many are measured under other loads."""
+LOADS = 3
+UNSEEN = 1_000_000
+"""The seeds of the loads are these many apart."""
+SECONDS_OF_WORTH = 0.2
 
 
 class Played(Record, frozen=True):
-    """What a policy measured on the host of ``seed``, in order, without the baseline.
+    """What a policy kept on the host of ``seed`` after each measurement, the baseline not counted.
 
-    ``worth`` is the reward of each setting and ``kept`` that of the best by measurement so far,
-    both without noise, and 0 for the host as found. ``best`` is the setting of the highest worth.
+    ``kept`` is what that is worth, 0 where it is the host as found; ``best`` the setting that is
+    worth the most of these.
     """
 
     seed: int
     policy: str
-    worth: tuple[float, ...]
     kept: tuple[float, ...]
     best: Settings
 
     @property
     def most(self) -> float:
         """The highest worth of all, 0 where nothing is better than the host as found."""
-        return max((0.0, *self.worth))
+        return max((0.0, *self.kept))
+
+
+class Worth:
+    """What settings of the host of ``seed`` are worth: the mean reward under loads of its own."""
+
+    def __init__(self, seed: int) -> None:
+        scenario = generate(seed)
+        seeds = [seed + UNSEEN * k for k in range(1, LOADS + 1)]
+        self._telemetry = Telemetry.of_host(seed)
+        self._hosts = [SimHost(scenario, seed=one) for one in seeds]
+        self._spec, self.found = self._hosts[0].describe(), self._hosts[0].settings()
+        self._before = [self._told(host) for host in self._hosts]
+        self._known = {to_json(self.found): 0.0}
+
+    def of(self, settings: Settings) -> float:
+        """The mean reward; it is measured once."""
+        key = to_json(settings)
+        if key not in self._known:
+            rewards = []
+            for host, before in zip(self._hosts, self._before, strict=True):
+                host.apply(settings)
+                after = self._told(host)
+                rewards.append(judge(self._spec, settings, after, self.found, before).reward)
+            self._known[key] = float(np.mean(rewards))
+        return self._known[key]
+
+    def _told(self, host: SimHost) -> Sample:
+        return self._telemetry.gaps(host.measure(SECONDS_OF_WORTH))
 
 
 def play(policy: Policy, seed: int, measurements: int) -> Played:
     """Up to ``measurements`` settings of ``policy``; fewer where it proposes no more."""
-    host = SimHost(generate(seed), seed=seed)
-    rng = np.random.default_rng(seed)
-    telemetry = Telemetry.draw(rng)
-    exactly = msgspec.structs.replace(telemetry, noise=0.0)
-    exact = tune(HEURISTICS[0], host, 0, SECONDS)
-    found = exact.baseline_sample
-    exact = msgspec.structs.replace(exact, baseline_sample=exactly.told(found, rng))
-    told = msgspec.structs.replace(exact, baseline_sample=telemetry.told(found, rng))
-    kept: list[float] = []
+    host, worth = ToldHost(generate(seed), seed), Worth(seed)
+    history = tune(HEURISTICS[0], host, 0, SECONDS)
+    kept: list[Settings] = []
     while len(kept) < measurements:
-        settings = policy.propose(told)
-        if settings is None or measured(told, settings):
+        settings = policy.propose(history)
+        if settings is None or measured(history, settings):
             break
         host.apply(settings)
-        sample = host.measure(SECONDS)
-        exact = exact.with_sample(settings, exactly.told(sample, rng))
-        told = told.with_sample(settings, telemetry.told(sample, rng))
-        best = told.best
-        kept.append(exact.trials[told.trials.index(best)].verdict.reward if best else 0.0)
-    return _played(exact, seed, policy.name, tuple(kept))
+        history = history.with_sample(settings, host.measure(SECONDS))
+        kept.append(history.start)
+    return _played(seed, policy.name, worth, kept)
 
 
 def long_search(seed: int) -> Played:
-    """The best known for a host, from far more measurements than a tuner could make.
+    """The best known for a host, from far more measurements than a tuner could make, without noise.
 
     All settings are too many on every test host: even with two cores there are tens of thousands.
     """
-    host = ToldHost(generate(seed), seed, noisy=False)
-    return _played(search(host, LONG, SECONDS, seed), seed, BEST_KNOWN, ())
+    history = search(ToldHost(generate(seed), seed, noisy=False), LONG, SECONDS, seed)
+    return _played(seed, BEST_KNOWN, Worth(seed), _finalists(history))
 
 
-def _played(history: History, seed: int, name: str, kept: tuple[float, ...]) -> Played:
-    worth = tuple(trial.verdict.reward for trial in history.trials)
-    at = max(range(len(worth)), key=worth.__getitem__, default=None)
-    best = history.baseline if at is None else history.trials[at].settings
-    return Played(seed=seed, policy=name, worth=worth, kept=kept, best=best)
+def _finalists(history: History) -> list[Settings]:
+    good = [trial for trial in history.trials if trial.verdict.holds]
+    good.sort(key=lambda trial: -trial.verdict.reward)
+    return [trial.settings for trial in good[:FINALISTS]]
+
+
+def _played(seed: int, name: str, worth: Worth, kept: list[Settings]) -> Played:
+    values = tuple(worth.of(settings) for settings in kept)
+    best = max([worth.found, *kept], key=worth.of)
+    return Played(seed=seed, policy=name, kept=values, best=best)

@@ -34,38 +34,53 @@ class Telemetry(Record, frozen=True):
     noise: float
 
     @classmethod
+    def of_host(cls, seed: int) -> Self:
+        """That of the host of that seed."""
+        return cls.draw(np.random.default_rng(seed))
+
+    @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
         """That of a random host."""
         latency, cache_misses = rng.random(2) < KNOWN
         noise = float(rng.uniform(0.0, NOISE))
         return cls(latency=bool(latency), cache_misses=bool(cache_misses), noise=noise)
 
-    def told(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """The sample as the host tells it."""
-        moved, spent = np.exp(rng.normal(0.0, self.noise, 2)) if self.noise else (1.0, 1.0)
+    def gaps(self, sample: Sample) -> Sample:
+        """The sample without what the host does not tell."""
         return msgspec.structs.replace(
             sample,
-            vifs={vif: _port(port, moved) for vif, port in sample.vifs.items()},
-            uplink=_port(sample.uplink, moved),
-            guest_cpu=_times(sample.guest_cpu, spent),
-            backend_cpu=_times(sample.backend_cpu, spent),
             latency=sample.latency if self.latency else None,
             cache_misses=sample.cache_misses if self.cache_misses else None,
         )
 
+    def told(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The sample as the host tells it, with gaps and noise."""
+        moved, spent = np.exp(rng.normal(0.0, self.noise, 2))
+        return msgspec.structs.replace(
+            self.gaps(sample),
+            vifs={vif: _port(port, moved) for vif, port in sample.vifs.items()},
+            uplink=_port(sample.uplink, moved),
+            guest_cpu=_times(sample.guest_cpu, spent),
+            backend_cpu=_times(sample.backend_cpu, spent),
+            core_busy=_times(sample.core_busy, spent),
+            softirq=sample.softirq * spent,
+        )
+
 
 class ToldHost(SimHost):
-    """A simulated host whose samples are as its telemetry tells them, exactly or with noise."""
+    """A simulated host whose samples have the gaps of its telemetry, and its noise if ``noisy``."""
 
     def __init__(self, scenario: Scenario, seed: int, *, noisy: bool = True) -> None:
         super().__init__(scenario, seed)
-        self._rng = np.random.default_rng(seed)
-        drawn = Telemetry.draw(self._rng)
-        self.telemetry = drawn if noisy else msgspec.structs.replace(drawn, noise=0.0)
+        self.telemetry = Telemetry.of_host(seed)
+        self._noise = np.random.default_rng(seed) if noisy else None
 
     def measure(self, seconds: float) -> Sample:
         """As ``SimHost`` measures, but as it is told."""
-        return self.telemetry.told(super().measure(seconds), self._rng)
+        sample = super().measure(seconds)
+        if self._noise is None:
+            return self.telemetry.gaps(sample)
+        return self.telemetry.told(sample, self._noise)
 
 
 def _port(port: Port, factor: float) -> Port:

@@ -66,7 +66,8 @@ class Watch(BaseCallback):
         self.run.model.ent_coef = config.entropy * max(0.1, 1.0 - made / config.choices)
         if made - self._evaluated >= config.evaluate_every:
             self._evaluated = made
-            self._shown = f"validation {self.run.evaluate()[SHARE]:.3f}"
+            scores = self.run.evaluate()
+            self._shown = f"validation {scores[SHARE]:.3f}" if scores else ""
             if not CONSOLE.is_terminal:
                 CONSOLE.print(f"{made} of {config.choices} choices: {self._shown}")
         if made - self._saved >= config.checkpoint_every:

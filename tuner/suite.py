@@ -2,8 +2,9 @@
 
 The score of a policy on a host after some measurements is what it would keep by then, over what is
 the best known there: 0 is the host as found, 1 the best known, below 0 a change for the worse. Both
-are rewards without noise. The best known is the most that anything ever measured there is worth.
-Hosts on which hardly anything can be gained are counted apart: there it is right to stay.
+are worths under loads that nobody has seen (``agents.suite``). The best known is the most that
+anything kept there, or found by a long search, is worth. Hosts on which hardly anything can be
+gained are counted apart: there it is right to stay.
 
 What is played is kept on disk, one line each, so a suite that was cut off goes on where it ended,
 and another policy is compared with what is there.
@@ -11,21 +12,24 @@ and another policy is compared with what is there.
 
 import hashlib
 import multiprocessing
+import os
 import signal
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+import agents
+import envs
 from agents import registry
 from agents.learned import AgentPolicy
 from agents.suite import BEST_KNOWN, Played, long_search, play
 from envs.errors import InputError
 from envs.host import Record
 from envs.scenario import TEST_SEEDS
-from envs.sim.compiled import digest
 from tuner.judge import Interval
 from tuner.statistics import interquartile_mean
 from tuner.tune import Step
@@ -39,7 +43,7 @@ HEADROOM = 0.02
 """A host on which no more than this can be gained is counted apart."""
 STAYS = 0.01
 """There, what is within this of the host as found passes."""
-SLOW = {"gp": 10}
+SLOW = {"gp": 30}
 """Policies that take seconds to propose get no more measurements than this."""
 PLAYED = "played.jsonl"
 SHOWN = 5
@@ -47,9 +51,9 @@ SHOWN = 5
 
 
 class Line(Record, frozen=True):
-    """What was played, by which simulator and, for an agent, with which weights."""
+    """What was played, by which version of the program and, for an agent, with which weights."""
 
-    simulator: int
+    code: int
     weights: str
     played: Played
 
@@ -85,7 +89,8 @@ class Suite(Record, frozen=True):
 def run(folder: Path, hosts: int, names: Sequence[str], workers: int, step: Step) -> Suite:
     """Play what is not yet played of ``names`` on the first test hosts, and score all of them.
 
-    Raises InputError for an unknown policy, too many hosts, or a folder that cannot be used.
+    Raises InputError for an unknown policy, too many hosts, hosts on which nothing can be gained,
+    or a folder that cannot be used.
     """
     if hosts > len(TEST_SEEDS):
         raise InputError(f"--suite {hosts}: there are {len(TEST_SEEDS)} test hosts")
@@ -99,24 +104,22 @@ def run(folder: Path, hosts: int, names: Sequence[str], workers: int, step: Step
         for name in weights
         if (name, weights[name], seed) not in known
     ]
-    with (folder / PLAYED).open("ab") as file:
-        for played in _in_parallel(wanted, workers):
-            step(f"{played.policy} on {played.seed}")
-            line = Line(simulator=digest(), weights=weights[played.policy], played=played)
-            file.write(msgspec.json.encode(line) + b"\n")
-            file.flush()
-            lines.append(line)
+    for played in _in_parallel(wanted, workers):
+        step(f"{played.policy} on {played.seed}")
+        line = Line(code=_code(), weights=weights[played.policy], played=played)
+        _append(folder / PLAYED, msgspec.json.encode(line))
+        lines.append(line)
     return _scored([line for line in lines if line.played.seed in seeds], names, weights)
 
 
 def _in_parallel(wanted: Sequence[tuple[str, int]], workers: int) -> Iterator[Played]:
-    context = multiprocessing.get_context("spawn")
+    """Each game as soon as it is over. Whatever ends this ends the processes at once."""
+    if not wanted:
+        return
     ignore = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends the pool
-    pool = ProcessPoolExecutor(workers, context, initializer=signal.signal, initargs=ignore)
-    try:
-        yield from pool.map(_play, wanted)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, initializer=signal.signal, initargs=ignore) as pool:
+        yield from pool.imap_unordered(_play, wanted)
 
 
 def _play(wanted: tuple[str, int]) -> Played:
@@ -136,7 +139,7 @@ def _weights(name: str) -> str:
 
 
 def _read(path: Path) -> Iterator[Line]:
-    """What has been played by this simulator; a line cut off by a crash is played again."""
+    """What has been played by this version; a line cut off by a crash is played again."""
     try:
         texts = path.read_bytes().splitlines() if path.exists() else []
     except OSError as error:
@@ -146,9 +149,31 @@ def _read(path: Path) -> Iterator[Line]:
             line = msgspec.json.decode(text, type=Line)
         except msgspec.DecodeError:
             continue
-        if line.simulator != digest():
-            raise InputError(f"{path}: played on another version of the simulator: move it away")
+        if line.code != _code():
+            raise InputError(f"{path}: played by another version of the program: move it away")
         yield line
+
+
+def _append(path: Path, line: bytes) -> None:
+    """One line more, on a line of its own even after one that was cut off."""
+    try:
+        with path.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read() == b"\n" else b"\n" + line
+            file.write(line + b"\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+@cache
+def _code() -> int:
+    """A checksum of all that decides what is played: hosts, settings, rewards and policies."""
+    value = 0
+    for package in (envs, agents):
+        for file in sorted(Path(package.__path__[0]).rglob("*.py")):
+            value = zlib.crc32(file.read_bytes(), value)
+    return value
 
 
 def _scored(lines: Iterable[Line], names: Sequence[str], weights: Mapping[str, str]) -> Suite:
@@ -157,6 +182,10 @@ def _scored(lines: Iterable[Line], names: Sequence[str], weights: Mapping[str, s
     for line in lines:
         best[line.played.seed] = max(best.get(line.played.seed, 0.0), line.played.most)
     seeds = sorted(seed for seed, most in best.items() if most > HEADROOM)
+    if not seeds:
+        raise InputError(
+            f"on none of these {len(best)} hosts can more than 2 % be gained: take more"
+        )
     table = {
         (line.played.policy, line.played.seed): line.played.kept
         for line in lines

@@ -37,8 +37,8 @@ def curves(standings: Sequence[Standing]) -> Figure:
         means = [score.mean for score in one.scores.values()]
         _line(axes, one.policy, marks, means)
         if one.policy == AGENT:
-            lows = [score.low or score.mean for score in one.scores.values()]
-            highs = [score.high or score.mean for score in one.scores.values()]
+            lows = [s.mean if s.low is None else s.low for s in one.scores.values()]
+            highs = [s.mean if s.high is None else s.high for s in one.scores.values()]
             axes.fill_between(marks, lows, highs, color=BLUE, alpha=0.15, lw=0)
     axes.set_xscale("log")
     axes.set_xticks(MARKS, [str(mark) for mark in MARKS])

@@ -1,19 +1,28 @@
-"""What a policy measures on a test host, and what that is truly worth."""
+"""What a policy keeps on a test host, and what that is worth."""
 
 import pytest
 
 from agents import registry
-from agents.suite import long_search, play
-from envs.scenario import TEST_SEEDS
+from agents.evaluation import tune
+from agents.suite import Worth, long_search, play
+from agents.telemetry import ToldHost
+from envs.scenario import TEST_SEEDS, generate
 
 HOST = TEST_SEEDS[8]
 
 
-def test_what_is_kept_is_the_best_by_measurement_at_its_true_worth() -> None:
-    played = play(registry.get("random", 3), HOST, 12)
-    assert len(played.worth) == len(played.kept) == 12
-    assert set(played.kept) <= {0.0, *played.worth}
-    assert played.most == max(0.0, *played.worth)
+def test_what_is_kept_is_the_best_of_what_was_measured_with_noise() -> None:
+    played = play(registry.get("climb", 3), HOST, 5)
+    history = tune(registry.get("climb", 3), ToldHost(generate(HOST), HOST), 5, 0.1)
+    assert len(played.kept) == 5
+    assert played.kept[-1] == Worth(HOST).of(history.start)
+
+
+def test_what_is_kept_is_worth_the_same_to_everybody() -> None:
+    worth = Worth(HOST)
+    settings = play(registry.get("lee"), HOST, 1).best
+    assert worth.of(settings) == Worth(HOST).of(settings)
+    assert worth.of(worth.found) == 0.0
 
 
 def test_a_game_can_be_played_again() -> None:
@@ -23,9 +32,12 @@ def test_a_game_can_be_played_again() -> None:
 
 def test_who_proposes_nothing_keeps_the_host_as_found() -> None:
     played = play(registry.get("stock"), HOST, 5)
-    assert (played.worth, played.kept, played.most) == ((), (), 0.0)
+    assert (played.kept, played.most, played.best) == ((), 0.0, Worth(HOST).found)
 
 
-def test_a_long_search_finds_more_than_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.suite.LONG", 60)
-    assert long_search(HOST).most >= play(registry.get("random", 3), HOST, 12).most
+def test_a_long_search_names_the_setting_that_is_worth_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agents.suite.LONG", 30)
+    found = long_search(HOST)
+    assert found.most == max(0.0, Worth(HOST).of(found.best))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from agents import registry
 from agents.policy import History
 from agents.recipe import Recipe, every
 from envs.host import HostSpec, Settings
@@ -44,6 +45,12 @@ def test_pinning_gives_backends_and_io_vcpus_cores_of_their_own() -> None:
     own = [settings.placement[name] for name in ("netback", "web/0", "db/0")]
     assert own == [(0,), (1,), (2,)]
     assert settings.placement["burn/0"] == (3,)
+
+
+def test_the_best_recipe_is_an_opponent() -> None:
+    settings = registry.get("recipe").propose(START)
+    assert settings is not None
+    assert settings.bridge == "direct"
 
 
 def test_a_recipe_that_changes_nothing_proposes_nothing() -> None:

@@ -22,17 +22,13 @@ KEPT = {
     ("stock", 1): (),
     ("stock", 2): (),
     ("stock", 3): (),
-    (BEST_KNOWN, 1): (),
-    (BEST_KNOWN, 2): (),
-    (BEST_KNOWN, 3): (),
 }
 BEST = {1: 0.4, 2: 0.2, 3: 0.01}
 
 
 def played(policy: str, seed: int) -> Played:
-    kept = KEPT[policy, seed]
-    worth = (BEST[seed],) if policy == BEST_KNOWN else kept
-    return Played(seed=seed, policy=policy, worth=worth, kept=kept, best=FOUND)
+    kept = (BEST[seed],) if policy == BEST_KNOWN else KEPT[policy, seed]
+    return Played(seed=seed, policy=policy, kept=kept, best=FOUND)
 
 
 @pytest.fixture
@@ -84,17 +80,28 @@ def test_what_has_been_played_is_not_played_again(
     first = run(tmp_path, ("stock",))
     assert len(fake) == 6
     with (tmp_path / PLAYED).open("ab") as file:
-        file.write(b'{"simulator": 1, "wei')  # cut off by a crash
+        file.write(b'{"code": 1, "wei')  # cut off by a crash
     run(tmp_path)
     assert len(fake) == 9
     assert {name for name, _ in fake[6:]} == {"agent"}
     assert run(tmp_path, ("stock",)) == first
+    assert len(fake) == 9
+    run(tmp_path)
+    assert len(fake) == 9
 
 
-def test_another_simulators_games_are_not_mixed_in(fake: object, tmp_path: Path) -> None:
-    line = Line(simulator=1, weights="", played=played("stock", 1))
+def test_another_versions_games_are_not_mixed_in(fake: object, tmp_path: Path) -> None:
+    line = Line(code=1, weights="", played=played("stock", 1))
     (tmp_path / PLAYED).write_bytes(msgspec.json.encode(line) + b"\n")
-    with pytest.raises(InputError, match="another version of the simulator"):
+    with pytest.raises(InputError, match="another version of the program"):
+        run(tmp_path)
+
+
+def test_hosts_on_which_nothing_can_be_gained_are_no_suite(
+    fake: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "HEADROOM", 0.5)
+    with pytest.raises(InputError, match="on none of these 3 hosts"):
         run(tmp_path)
 
 

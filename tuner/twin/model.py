@@ -28,7 +28,7 @@ from envs.sim.host import SimHost
 LEAST = 0.02
 """A flow that carries less than this share of the traffic is left out."""
 SATURATED = 0.7
-"""Where no backend, guest or core is busier than this, the load is as much as is asked for."""
+"""Where no backend or guest is busier than this, the load is as much as is asked for."""
 LARGE = 3000
 """Packets of more bytes than this on average travel through the host unsegmented."""
 
@@ -42,7 +42,9 @@ class Twin:
         self.own = SimHost(scenario).describe()
         if [len(g.vcpus) for g in spec.guests] != [len(g.vcpus) for g in self.own.guests]:
             raise InputError(f"{scenario.name} is no twin of {spec.uri}: its guests differ")
-        if len(spec.vifs) != len(self.own.vifs) or len(spec.cores) != len(self.own.cores):
+        if [len(g.vifs) for g in spec.guests] != [len(g.vifs) for g in self.own.guests] or len(
+            spec.cores
+        ) != len(self.own.cores):
             raise InputError(f"{scenario.name} is no twin of {spec.uri}: its cores or vifs differ")
         ordered = [core.id for core in _ordered(spec)]
         self._core = dict(zip(ordered, self.own.core_ids, strict=True))
@@ -211,9 +213,9 @@ def _between(
 
 
 def _saturated(spec: HostSpec, sample: Sample) -> bool:
+    """Whether what moves packets has no time left. (Cores are busy with CPU-bound guests, too.)"""
     vcpus = [sample.guest_cpu[g.name] / len(g.vcpus) for g in spec.guests if g.role == "io"]
-    times = [*sample.backend_cpu.values(), *vcpus, *sample.core_busy.values()]
-    return max(times) > SATURATED * sample.seconds
+    return max([*sample.backend_cpu.values(), *vcpus]) > SATURATED * sample.seconds
 
 
 def _ends(spec: HostSpec) -> list[str]:
