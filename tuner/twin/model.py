@@ -40,12 +40,10 @@ class Twin:
         self.spec = spec
         self.scenario = scenario
         self.own = SimHost(scenario).describe()
-        if [len(g.vcpus) for g in spec.guests] != [len(g.vcpus) for g in self.own.guests]:
+        if _sizes(spec) != _sizes(self.own):
             raise InputError(f"{scenario.name} is no twin of {spec.uri}: its guests differ")
-        if [len(g.vifs) for g in spec.guests] != [len(g.vifs) for g in self.own.guests] or len(
-            spec.cores
-        ) != len(self.own.cores):
-            raise InputError(f"{scenario.name} is no twin of {spec.uri}: its cores or vifs differ")
+        if len(spec.cores) != len(self.own.cores):
+            raise InputError(f"{scenario.name} is no twin of {spec.uri}: its cores differ")
         ordered = [core.id for core in _ordered(spec)]
         self._core = dict(zip(ordered, self.own.core_ids, strict=True))
         self._domain = dict(zip(spec.domains, self.own.domains, strict=True))
@@ -137,6 +135,10 @@ _SCHEDULERS: Mapping[str, Scheduler] = {
 }
 
 
+def _sizes(spec: HostSpec) -> list[tuple[int, int]]:
+    return [(len(guest.vcpus), len(guest.vifs)) for guest in spec.guests]
+
+
 def _ordered(spec: HostSpec) -> list[Core]:
     """The cores as a scenario numbers them: nodes, then LLC domains, then siblings together."""
     return sorted(spec.cores, key=lambda core: (core.node, core.llc, core.sibling, core.id))
@@ -213,7 +215,7 @@ def _between(
 
 
 def _saturated(spec: HostSpec, sample: Sample) -> bool:
-    """Whether what moves packets has no time left. (Cores are busy with CPU-bound guests, too.)"""
+    """Whether what moves packets has no time left; cores are busy with CPU-bound guests, too."""
     vcpus = [sample.guest_cpu[g.name] / len(g.vcpus) for g in spec.guests if g.role == "io"]
     return max([*sample.backend_cpu.values(), *vcpus]) > SATURATED * sample.seconds
 
