@@ -35,7 +35,8 @@ for word in $(cat /proc/cmdline); do
         busy.*) for n in $(seq ${word#busy.}); do (while :; do :; done) & done;;
     esac
 done
-while :; do iperf3 -s >/dev/null 2>&1; sleep 1; done
+# It serves one at a time, and would wait minutes for one that is gone.
+while :; do iperf3 -s --rcv-timeout 10000 >/dev/null 2>&1; sleep 1; done
 """
 
 

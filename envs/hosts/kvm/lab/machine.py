@@ -82,6 +82,8 @@ def domain(plan: GuestPlan, boots: Image) -> str:
   <features><acpi/></features><on_reboot>restart</on_reboot>
   <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>{vifs}
     <controller type='usb' model='none'/><memballoon model='none'/>
+    <controller type='pci' model='pcie-root'/><controller type='pci' model='pcie-root-port'/>
+    <controller type='pci' model='pcie-root-port'/><controller type='pci' model='pcie-root-port'/>
     <serial type='file'><source path='/var/log/libvirt/console-{plan.number}.log'/></serial>
   </devices>
 </domain>

@@ -264,6 +264,30 @@ def test_guests_without_libvirt_have_the_same_five_knobs(
     assert host.snapshot() == snapshot
 
 
+def test_a_guest_that_reboots_stays_as_it_is_set(host: KvmHost, machine: Machine) -> None:
+    target = all_knobs(host.settings())
+    host.apply(target)
+    virsh(machine, "reset", "g1")
+    more = lab.into(machine, "vnet0") + 10**6
+    machine.wait(lambda: lab.into(machine, "vnet0") > more, "no flow after a reboot")
+    assert host.settings() == target
+
+
+def test_a_vif_that_is_plugged_in_is_left_alone_and_found_the_next_time(
+    host: KvmHost, machine: Machine
+) -> None:
+    snapshot, target = host.snapshot(), all_knobs(host.settings())
+    host.apply(target)
+    plugged = ("--type", "bridge", "--source", "br0", "--model", "virtio", "--target", "plugged0")
+    virsh(machine, "attach-interface", "g2", *plugged, "--live")
+    assert host.settings() == target
+    host.restore(snapshot)
+    again = KvmHost.open("qemu:///system", machine.transport)
+    assert again.settings().tx_queue["plugged0"] == 1000
+    again.apply(with_(again.settings(), bridge="direct"))
+    again.restore(snapshot)
+
+
 def test_a_guest_that_ended_is_noticed_and_what_was_found_comes_back_for_the_others(
     host: KvmHost, machine: Machine
 ) -> None:
@@ -281,3 +305,19 @@ def test_a_guest_that_ended_is_noticed_and_what_was_found_comes_back_for_the_oth
     assert (left.weight["g1"], left.bridge, left.side_cores) == (found.weight["g1"], "stock", ())
     machine.boot(lab.GUESTS[1])
     KvmHost.open("qemu:///system", machine.transport).restore(snapshot)
+
+
+def test_a_guest_saved_and_restored_gets_back_what_it_had(host: KvmHost, machine: Machine) -> None:
+    found, snapshot = host.settings(), host.snapshot()
+    host.apply(all_knobs(found))
+    virsh(machine, "save", "g1", "/run/g1")
+    virsh(machine, "restore", "/run/g1")
+    with pytest.raises(HostError, match="'g1' has ended or was started anew"):
+        host.settings()
+    host.restore(snapshot)
+    left = host.settings()
+    assert (left.placement, left.weight) == (found.placement, found.weight)
+    assert (left.bridge, left.side_cores) == ("stock", ())
+    (vif,) = (g.vifs[0] for g in host.describe().guests if g.name == "g1")
+    more = lab.into(machine, vif) + 10**6
+    machine.wait(lambda: lab.into(machine, vif) > more, "no flow into a restored guest")

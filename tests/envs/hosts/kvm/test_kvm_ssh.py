@@ -34,18 +34,19 @@ def test_all_knobs_are_set_over_one_connection_and_put_back(uri: str) -> None:
     assert isinstance(host, KvmHost)
     assert isinstance(host.transport, SshTransport)
     assert host.describe().uri == uri
+    (vif,) = (guest.vifs[0] for guest in host.describe().guests if guest.name == "g1")
     found, snapshot = host.settings(), host.snapshot()
     target = msgspec.structs.replace(
         found,
         placement={k: (0,) if k.endswith("emulator") else (1,) for k in found.placement},
         weight={**found.weight, "g1": 4096},
-        tx_queue={**found.tx_queue, "vnet0": 64},
+        tx_queue={**found.tx_queue, vif: 64},
         bridge="direct",
         side_cores=(0,),
     )
     host.apply(target)
     assert host.settings() == target
-    assert host.measure(0.5).vifs["vnet0"].inward.packets > 0
+    assert host.measure(0.5).vifs[vif].inward.packets > 0
     host.restore(snapshot)
     assert host.snapshot() == snapshot
     host.close()

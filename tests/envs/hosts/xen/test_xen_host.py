@@ -14,7 +14,8 @@ from envs.host import Settings
 from envs.hosts.transport import RecordingTransport
 from envs.hosts.xen import lab
 from envs.hosts.xen.host import XenHost
-from envs.hosts.xen.lab import Machine
+from envs.hosts.xen.lab import Kind, Machine
+from envs.hosts.xen.lab.machine import up
 
 pytestmark = [pytest.mark.xen, pytest.mark.timeout(1800)]
 
@@ -244,6 +245,24 @@ def test_hostile_names_change_nothing_but_their_own(expendable: Machine) -> None
     host.restore(snapshot)
     assert host.snapshot() == snapshot
     assert not expendable.ssh("ls /tmp/run 2>/dev/null; true")
+
+
+def test_the_credit_scheduler_has_weights_until_a_guest_is_pinned() -> None:
+    made = up(Kind(scheduler="credit", guests=("pv",), cores=2))
+    try:
+        host = XenHost.open("lab:xen", made.transport)
+        stock, snapshot = host.settings(), host.snapshot()
+        host.apply(replace(stock, weight={**stock.weight, "g1": 512}))
+        rows = [row.split() for row in made.ssh("xl sched-credit").splitlines()[2:]]
+        assert [row[2] for row in rows] == ["256", "512"]
+        host.restore(snapshot)
+        assert host.snapshot() == snapshot
+        made.ssh("xl vcpu-pin g1 0 1")
+        limits = XenHost.open("lab:xen", made.transport).describe().limits
+        assert limits.weights == ()
+        assert "g1 is pinned, and the credit scheduler counts shares" in limits.why_not["weight"]
+    finally:
+        made.down()
 
 
 def test_the_agent_tunes_it_from_doctor_to_rollback(
