@@ -29,7 +29,7 @@ Cores = tuple[int, ...]
 _IRQ_FILE = re.compile(r"/proc/irq/[0-9]+/smp_affinity_list")
 
 NO_WEIGHT = 1024
-"""What stands for a weight where there is none: the kernel's default share."""
+"""What stands for a weight where cgroups have none: the share of a task without a group."""
 
 
 class Values(Record, frozen=True):
@@ -128,10 +128,10 @@ def settings(site: Site, state: KvmState) -> Settings:
     placement = {key: site.placed(state.now.affinity[key]) for key in keys}
     trespassed = {core for key in site.vcpus for core in placement[key]}
     served = {core for key in site.backends for core in placement[key]}
+    usual = site.cpu.default if site.cpu else NO_WEIGHT
     return Settings(
         placement=placement,
-        weight={DRIVER: NO_WEIGHT}
-        | {g.name: state.now.weight.get(g.name, NO_WEIGHT) for g in site.guests},
+        weight={DRIVER: usual} | {g.name: state.now.weight.get(g.name, usual) for g in site.guests},
         tx_queue=dict(state.now.tx_queue),
         bridge=bridge_mode(site, state),
         side_cores=tuple(c for c in state.side_cores if c in served and c not in trespassed),

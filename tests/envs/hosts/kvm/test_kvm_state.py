@@ -71,7 +71,7 @@ def test_interrupts_follow_the_backends_and_come_back_with_them(
 
 def test_a_weight_of_version_2_is_the_scope_s(fake: FakeKvm, host: KvmHost) -> None:
     found = host.settings()
-    assert found.weight == {"host": 1024, "vm": 100, "db": 100}
+    assert found.weight == {"host": 100, "vm": 100, "db": 100}
     host.apply(with_(found, weight={**found.weight, "vm": 800}))
     assert (
         fake.files[r"/sys/fs/cgroup/machine.slice/machine-qemu\x2d100.scope/cpu.weight"] == "800\n"
