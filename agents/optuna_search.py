@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
@@ -39,7 +40,8 @@ class OptunaSearch:
         """A setting that is new; None where chance finds none either."""
         space = _Space(Menu(history.spec, history.baseline))
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        sampler = self.sampler(self.seed * 1_000_003 + len(history.trials))
+        state = np.random.SeedSequence((self.seed, len(history.trials))).generate_state(1)
+        sampler = self.sampler(int(state[0]))
         study = optuna.create_study(direction="maximize", sampler=sampler)
         seen = [(history.baseline, 0.0), *((t.settings, t.verdict.reward) for t in history.trials)]
         for settings, reward in seen:
