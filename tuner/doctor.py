@@ -7,7 +7,7 @@ which travel together and change nothing.
 import getpass
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -22,10 +22,11 @@ _TOOLS = {
     "kvm": ("ip", "bridge", "tc", "taskset", "setsid"),
     "xen": ("xl", "ip", "bridge", "tc", "taskset", "setsid"),
 }
-_VERSIONS = {
-    "kvm": (("virsh", "--version"),),
-    "xen": (("xl", "info", "xen_version"),),
+_VERSIONS: Mapping[str, tuple[str, Command]] = {
+    "kvm": ("libvirt", ("virsh", "--version")),
+    "xen": ("Xen", ("xl", "info", "xen_version")),
 }
+"""By kind of host: what it runs, and the command that prints nothing but its version."""
 
 _CAPABILITIES = {12: "CAP_NET_ADMIN", 21: "CAP_SYS_ADMIN", 23: "CAP_SYS_NICE"}
 """By bit, from linux/capability.h: bridges and queues, namespaces and cgroups, affinities."""
@@ -110,13 +111,14 @@ def questions(kind: str) -> tuple[Command, ...]:
         ("xl", "cpupool-list") if kind == "xen" else ("true",),
         ("uname", "-sr"),
         ("ip", "-V"),
-        *_VERSIONS.get(kind, ()),
+        *([_VERSIONS[kind][1]] if kind in _VERSIONS else []),
     )
 
 
 def examined(found: Diagnosis, kind: str, answers: Sequence[Result]) -> Diagnosis:
     """A diagnosis with what the questions brought to light."""
     user, capabilities, tools, running, pools, *versions = answers
+    names = ("", "", *_VERSIONS.get(kind, ())[:1])
     lacks = () if kind == "lab" else tuple(_lacking(capabilities.out))
     missing = (*(f"{tool} is not installed" for tool in tools.out.split()), *lacks)
     return Diagnosis(
@@ -124,7 +126,11 @@ def examined(found: Diagnosis, kind: str, answers: Sequence[Result]) -> Diagnosi
         spec=found.spec,
         settings=found.settings,
         knobs=found.knobs,
-        versions=tuple(line.out.strip() for line in versions if line.rc == 0 and line.out.strip()),
+        versions=tuple(
+            f"{name} {line.out.strip()}".strip()
+            for name, line in zip(names, versions, strict=False)
+            if line.rc == 0 and line.out.strip()
+        ),
         rivals=(*_rivals(running.out), *_pools(pools.out if kind == "xen" else "")),
         missing=missing,
         sudoers=(sudoers(found.host, user.out.strip()),) if lacks else (),
