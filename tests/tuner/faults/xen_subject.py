@@ -13,6 +13,7 @@ from child import Child
 from msgspec.structs import replace
 from subject import Mishap, Subject, Wire
 
+from envs.errors import HostError
 from envs.host import Settings
 from envs.hosts.ssh import Address, SshTransport
 from envs.hosts.transport import Transport
@@ -53,7 +54,9 @@ class XenSubject(Subject):
         self.renew()
 
     def renew(self) -> None:
-        Child(lambda _say: self._resume()).wait()
+        resumed = Child(lambda _say: self._resume()).wait()
+        if resumed.code != 0:
+            raise HostError(resumed.said)
         self.shell(f"mkdir -p {self.state} && mount -t tmpfs -o size=512k faults {self.state}")
         self.settle()
 
@@ -78,7 +81,11 @@ class XenSubject(Subject):
     def wire(self) -> Iterator[Wire]:
         with TemporaryDirectory() as folder:
             copy(self.machine.home / ".ssh" / "config", folder)
-            yield PipedWire(self.machine.port, Path(folder) / "config")
+            made = PipedWire(self.machine.port, Path(folder) / "config")
+            try:
+                yield made
+            finally:
+                made.unblock()
 
     def aim(self, found: Settings) -> Settings:
         own = {"Domain-0/0": (0,), "Domain-0/1": (0, 1), "g1/0": (2, 3), "g2/0": (3,)}
@@ -120,7 +127,7 @@ class PipedWire(Wire):
 
     def __init__(self, port: int, config: Path) -> None:
         self._port, self._config = port, config
-        self._stopped: list[int] = []
+        self._stopped = config.with_name("stopped")
         self._pipe_through(f"busybox nc 127.0.0.1 {port}")
 
     def connect(self) -> Transport:
@@ -132,11 +139,17 @@ class PipedWire(Wire):
 
     def block(self) -> None:
         self._pipe_through("sleep 600")
-        for pid in self._pipes():
+        pids = self._pipes()
+        self._stopped.write_text(" ".join(map(str, pids)))
+        for pid in pids:
             os.kill(pid, signal.SIGSTOP)
 
     def unblock(self) -> None:
-        """Nothing is left to be: the stopped pipes have ended with whoever held them."""
+        """End the stopped pipes: who held them has gone by now."""
+        self._pipe_through(f"busybox nc 127.0.0.1 {self._port}")
+        for pid in self._stopped.read_text().split() if self._stopped.exists() else ():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
 
     def _pipe_through(self, command: str) -> None:
         lines = self._config.read_text().splitlines()
