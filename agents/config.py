@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -12,60 +12,63 @@ from envs.errors import InputError
 from envs.host import Record
 
 
+def _help(text: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text)
+
+
 class TrainConfig(Record, frozen=True):
     """The configuration of a training run.
 
-    First an agent is shown what search finds on ``shown`` generated hosts, in ``search``
-    measurements each, and copies it in so many ``passes``. Then it learns from ``choices`` of its
-    own. Its hosts are generated, too, unless ``scenario`` names one or ``host`` is the URI of a
-    host, which is then really set and measured; of these it is shown nothing. With ``from``, the
-    folder of an agent (``agent`` is the one that ships), that one learns further, shown nothing.
-
-    ``envs`` decisions are made side by side, ``members`` of them for the same host, simulated by
-    ``workers`` processes (1: by the one that trains, best where other work keeps the cores busy).
-    ``decisions`` are made on a host, ``seconds`` a measurement and ``settle`` seconds before it;
-    ``care`` and ``reward_floor`` say what a bad try costs (``agents.worker``).
-
-    ``rollout`` choices of each environment, read in ``batch`` pieces ``epochs`` times, make an
-    update of proximal policy optimisation with ``learning_rate`` and ``entropy`` bonus (both fall
-    over the run), discount ``gamma``, ``gae`` (lambda of the advantage) and ``clip``.
-    ``width`` and ``embed`` are the sizes of the network.
-
-    Every ``evaluate_every`` choices the agent tunes ``evaluate_hosts`` validation hosts in
-    ``tries`` tries each, and the one that did best is what comes out; every ``checkpoint_every``
-    choices all that is needed to go on is saved.
+    First an agent is shown what search finds on generated hosts, and copies it; then it learns from
+    choices of its own, on generated hosts unless ``scenario`` or ``host`` names one; who trains for
+    these, or further ``from`` an agent, is shown nothing. Each key says what it is for
+    (``tuner train --help``).
     """
 
-    seed: int = 0
-    from_: str | None = msgspec.field(default=None, name="from")
-    shown: int = 1_600
-    search: int = 80
-    passes: int = 16
-    choices: int = 500_000
-    scenario: str | None = None
-    host: str | None = None
-    envs: int = 64
-    members: int = 4
-    workers: int = 2
-    decisions: int = 3
-    seconds: float = 0.1
-    settle: float = 0.0
-    care: float = 0.05
-    reward_floor: float = -1.5
-    rollout: int = 64
-    batch: int = 512
-    epochs: int = 4
-    learning_rate: float = 4e-4
-    entropy: float = 0.008
-    gamma: float = 1.0
-    gae: float = 1.0
-    clip: float = 0.2
-    width: int = 128
-    embed: int = 64
-    evaluate_every: int = 50_000
-    evaluate_hosts: int = 100
-    tries: int = 3
-    checkpoint_every: int = 50_000
+    seed: Annotated[int, _help("of everything that is drawn")] = 0
+    from_: Annotated[
+        str | None, _help("folder of an agent that learns further; agent: the one that ships")
+    ] = msgspec.field(default=None, name="from")
+    shown: Annotated[
+        int, _help("generated hosts on which the agent is shown what search finds")
+    ] = 1_600
+    search: Annotated[int, _help("measurements of that search on each host")] = 80
+    passes: Annotated[int, _help("times that the agent goes through what it is shown")] = 16
+    choices: Annotated[int, _help("choices that it then makes to learn from")] = 500_000
+    scenario: Annotated[
+        str | None, _help("train on this scenario, a name or a file, instead of generated hosts")
+    ] = None
+    host: Annotated[
+        str | None, _help("train on this host, a URI, which is really set and measured")
+    ] = None
+    envs: Annotated[int, _help("decisions made side by side")] = 64
+    members: Annotated[int, _help("of these, decisions for the same host, which are compared")] = 4
+    workers: Annotated[int, _help("processes that simulate")] = 2
+    decisions: Annotated[int, _help("settings tried on a host before the next one comes")] = 3
+    seconds: Annotated[float, _help("length of a measurement")] = 0.1
+    settle: Annotated[
+        float, _help("seconds before it in which the host gets used to a setting")
+    ] = 0.0
+    care: Annotated[float, _help("share of its bad reward that a bad try costs")] = 0.05
+    reward_floor: Annotated[float, _help("the worst that counts of it")] = -1.5
+    rollout: Annotated[int, _help("choices of each environment between updates")] = 64
+    batch: Annotated[int, _help("choices in a step of an update")] = 512
+    epochs: Annotated[int, _help("times that an update goes through its choices")] = 4
+    learning_rate: Annotated[float, _help("at the start; it falls over the run")] = 4e-4
+    entropy: Annotated[
+        float, _help("bonus for trying out, at the start; it falls over the run")
+    ] = 0.008
+    gamma: Annotated[float, _help("discount")] = 1.0
+    gae: Annotated[float, _help("lambda of the advantage")] = 1.0
+    clip: Annotated[float, _help("of proximal policy optimisation")] = 0.2
+    width: Annotated[int, _help("of the network's layers that read the state")] = 128
+    embed: Annotated[int, _help("of those that read a candidate")] = 64
+    evaluate_every: Annotated[
+        int, _help("choices between validations; the agent that did best comes out")
+    ] = 50_000
+    evaluate_hosts: Annotated[int, _help("hosts to validate on")] = 100
+    tries: Annotated[int, _help("settings tried on each of them")] = 3
+    checkpoint_every: Annotated[int, _help("choices between checkpoints")] = 50_000
 
     def __post_init__(self) -> None:
         """Refuse what cannot be. Raises ValueError that names the key."""

@@ -51,7 +51,7 @@ def _optuna(name: str, seed: int) -> Policy:
     try:
         from agents.optuna_search import SEARCHES  # noqa: PLC0415 (not everyone has it)
     except ImportError as error:
-        missing = f"{name} needs {error.name}: pip install 'viotune[suite]'"
+        missing = f"{name} needs {error.name}: pip install '.[suite]' where viotune's sources are"
         raise InputError(missing) from error
     return SEARCHES[name](seed)
 

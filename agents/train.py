@@ -11,7 +11,7 @@ the end, the trained one), the checkpoint, ``scores.json`` and ``tensorboard/``.
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import click
 import msgspec
@@ -63,17 +63,15 @@ def train(settings: TrainConfig, out: Path, *, resume: bool = False) -> Path:
 
 def _options() -> Iterator[click.Option]:
     """One option for each key of the configuration."""
+    hints = get_type_hints(TrainConfig, include_extras=True)
     for field in msgspec.structs.fields(TrainConfig):
-        kind = next(k for k in (int, float, str) if k in _kinds(field.type))
+        kind, about = get_args(hints[field.name])
+        default = "" if field.default is None else f" [default: {field.default}]"
         yield click.Option(
             [f"--{field.encode_name.replace('_', '-')}"],
-            type=kind,
-            help="" if field.default is None else f"[default: {field.default}]",
+            type=next(k for k in (int, float, str) if k in (get_args(kind) or (kind,))),
+            help=f"{about.description}{default}",
         )
-
-
-def _kinds(annotation: Any) -> tuple[type, ...]:  # noqa: ANN401 (a type or a union of types)
-    return getattr(annotation, "__args__", (annotation,))
 
 
 def command(out: str, config_path: str | None, resume: bool, **overrides: Any) -> None:  # noqa: ANN401

@@ -5,6 +5,7 @@ A verb is imported when it is used, so that ``tuner --help`` and ``tuner status`
 
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
@@ -25,13 +26,16 @@ VERBS = {
     "watch": "Keep a host tuned while its load changes.",
     "confirm": 'Keep what "tuner apply --hold" has left for a person to decide.',
     "rollback": "Undo the last confirmed change of a host.",
-    "lab": "Bring up, list or take down a lab host on this machine.",
+    "lab": "Bring up, show or take down a lab host on this machine.",
 }
 
 EPILOG = """\b
 Hosts:
-  sim:SCENARIO  a simulated host, see "tuner simulate --list"
-  lab:          a lab on this machine, see "tuner lab"
+  sim:SCENARIO               a simulated host, see "tuner simulate --list"
+  lab:                       a lab on this machine, see "tuner lab"
+  qemu:///system             libvirt's guests here; qemu+ssh://user@host/system there
+  kvm:                       QEMU without libvirt here; kvm+ssh://user@host there
+  xen:                       Xen here; xen+ssh://user@host there
 
 \b
 Exit codes:
@@ -67,10 +71,11 @@ class Verbs(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a verb, None for an unknown one."""
-        del ctx
+        """The command of a verb."""
         if cmd_name not in VERBS:
-            return None
+            near = get_close_matches(cmd_name, VERBS, n=1)
+            hint = f' Did you mean "{near[0]}"?' if near else ""
+            ctx.fail(f'No such command "{cmd_name}".{hint}')
         command: click.Command = import_module(f"tuner.commands.{cmd_name}").command
         return command
 
@@ -107,6 +112,11 @@ def main() -> NoReturn:
         # The reader has gone, such as `head`; Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        # What cannot be printed any more: Python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"tuner: {error.strerror or error}", err=True)
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -83,17 +83,18 @@ def verdict_table(rows: Sequence[tuple[str, Verdict]]) -> Table:
 
 
 def trial_table(trials: Sequence[Tried]) -> Table:
-    """Each setting tried, what was measured next to the host as found, and the outcome."""
+    """Each setting tried: measured as found > changed, in turn, and the outcome."""
     table = plain_table(
         "try", "Gb/s", "cores", "Gb/s per core", "to as found", "outcome", numbers=4
     )
     for number, tried in enumerate(trials, 1):
-        verdict, judgement = tried.judgement.after, tried.judgement
+        judgement = tried.judgement
+        before, after = judgement.before, judgement.after
         table.add_row(
             str(number),
-            f"{verdict.bandwidth:.2f}",
-            f"{verdict.cores:.2f}",
-            f"{verdict.per_core:.2f}",
+            f"{before.bandwidth:.2f} > {after.bandwidth:.2f}",
+            f"{before.cores:.2f} > {after.cores:.2f}",
+            f"{before.per_core:.2f} > {after.per_core:.2f}",
             ratio(judgement.gain),
             judgement.outcome,
         )

@@ -99,6 +99,10 @@ guard) # TOKEN SECONDS HOLDER
     limit=
     command -v timeout >/dev/null && limit="timeout 20"
     while read -r last seconds <lease && read -r now _ </proc/uptime; do
+        if ! [ lock -ef "/proc/$$/fd/9" ]; then # somebody has removed it: nobody is held off now
+            [ ! -e lock ] || exit 0             # and another has taken the host, undo and all
+            seconds=0
+        fi
         if [ "$((${now%.*} - ${last%.*}))" -ge "$seconds" ]; then
             mv -f undo undoing 2>/dev/null || exit 0
             read -r again _ <lease

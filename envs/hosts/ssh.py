@@ -25,7 +25,9 @@ from envs.hosts.transport import LocalTransport, Result, Transport
 try:
     import asyncssh
 except ImportError as error:  # pragma: no cover - depends on what is installed
-    raise InputError("hosts over SSH need asyncssh: pip install 'viotune[ssh]'") from error
+    raise InputError(
+        "hosts over SSH need asyncssh: pip install '.[ssh]' where viotune's sources are"
+    ) from error
 
 CONNECT_SECONDS = 60.0
 """How long connecting and logging in may take, jump hosts included; a busy host takes its time."""

@@ -5,17 +5,17 @@ from random import Random
 
 import click
 
-from envs.errors import InputError
+from envs.errors import TunerError
 from envs.history import History
 from envs.host import Sample, Settings
-from envs.reward import bandwidth
-from envs.scenario import render
 from tuner.commands import options
 from tuner.console import Output
+from tuner.pairs import pool
 from tuner.tables import plain_table
 from tuner.transaction import Transaction, transaction
 from tuner.tune import Budget, Step, settled
-from tuner.twin.design import RECIPES, designed
+from tuner.twin.design import AS_FOUND, RECIPES, designed
+from tuner.twin.files import check, write
 from tuner.twin.fit import Fit, fit
 from tuner.twin.model import scenario_of
 from tuner.warm import warm
@@ -50,27 +50,26 @@ def command(*, uri: str, out: Path, rounds: int, seconds: float | None, as_json:
     in the end. Train on the twin with: tuner train --scenario FILE --from agent --out DIR
     """
     output = Output(as_json=as_json)
-    if out.suffix != ".toml":
-        raise InputError(f"--out {out}: a scenario's file ends in .toml")
-    try:
-        out.touch()
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}") from error
+    check(out)
     with options.held(uri, CONFIRM_WITHIN) as held, transaction(held, "calibrate") as trial:
         budget = options.budget_of(trial.spec.kind, seconds=seconds)
         with output.progress(1 + rounds * (len(RECIPES) + 1), "calibrate") as step:
             settings, samples = measure(trial, rounds, budget, step)
     warm()
-    first = next(iter(samples.values()))
-    busiest = max(first, key=bandwidth)
     with output.progress(1, "fit") as step:
         step(out.stem)
-        prior = scenario_of(trial.spec, trial.found, busiest, out.stem)
-        found = fit(trial.spec, prior, settings, samples)
-    out.write_text(render(found.scenario), encoding="utf-8")
+        load = pool(samples[AS_FOUND])
+        rough = scenario_of(trial.spec, trial.found, load, out.stem)
+        scenario, found = fit(trial.spec, rough, settings, samples)
     show(output, found)
-    output.say(f"wrote {out}; try: tuner simulate {out} --sweep placement")
     output.emit(found)
+    if found.poor:
+        raise TunerError(
+            f"{uri} is not as its twin has it, so nothing is written: calibrate while the host has"
+            " no other work, with more --rounds or longer --seconds"
+        )
+    write(out, scenario, found)
+    output.say(f"wrote {out}; try: tuner simulate {out} --sweep placement")
 
 
 def measure(
@@ -92,9 +91,9 @@ def measure(
 def show(output: Output, found: Fit) -> None:
     """The factors with how sure they are, and what the twin makes of each setting."""
     output.heading("Constants")
-    factors = plain_table("of", "times", "give or take", numbers=2)
+    factors = plain_table("costs of", "are times the usual", "give or take a factor of", numbers=2)
     for one in found.factors:
-        factors.add_row(one.name, f"{one.factor:.2f}", f"x/ {one.error:.2f}")
+        factors.add_row(one.name, f"{one.factor:.2f}", f"{one.error:.2f}")
     output.show(factors)
     output.heading("Measured and simulated")
     points = plain_table("setting", "Gb/s", "twin", "cores", "twin", "", numbers=4)
@@ -109,7 +108,7 @@ def show(output: Output, found: Fit) -> None:
             "" if point.fitted else "held out",
         )
     output.show(points)
-    text = f"median error {found.error:.1%}, before the fit {found.before:.1%}"
+    text = f"median error of the twin {found.error:.1%}, before the fit {found.before:.1%}"
     if found.held_out is not None:
         text += f"; of the settings held out {found.held_out:.1%}"
     output.show("", text)

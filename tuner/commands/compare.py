@@ -156,7 +156,9 @@ def _can_draw(out: Path) -> None:
     """Make the folder of the pictures: what may fail does so before measuring begins."""
     report.make(out)
     if find_spec("matplotlib") is None:
-        raise InputError("--out needs matplotlib: pip install 'viotune[plot]'")
+        raise InputError(
+            "--out needs matplotlib: pip install '.[plot]' where viotune's sources are"
+        )
 
 
 def _on_live_host(

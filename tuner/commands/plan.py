@@ -20,7 +20,8 @@ from tuner.settings import Difference, differences
 from tuner.state import LiveHost
 from tuner.tables import diff_table, host_table, plain_table, verdict_table
 from tuner.transaction import recover
-from tuner.twin.fit import FITTED, PRIOR
+from tuner.twin.files import spread_of
+from tuner.twin.fit import FACTORS, PRIOR
 from tuner.twin.model import scenario_of
 from tuner.twin.reasons import Reason, reasons
 from tuner.warm import warm
@@ -124,16 +125,15 @@ def _reasons(
         return (), ""
     warm()
     spec, found = history.spec, history.baseline
-    given = load(str(twin)) if twin else None
-    if given is None and isinstance(host, SimHost):
-        return reasons(spec, found, settings, host.scenario, spread=0.0), ""
+    if twin is not None:
+        return reasons(spec, found, settings, load(str(twin)), spread_of(twin)), ""
+    if isinstance(host, SimHost):
+        return reasons(spec, found, settings, host.scenario, [0.0] * len(FACTORS)), ""
     try:
-        scenario = given or scenario_of(spec, found, history.baseline_sample, "twin")
-        return reasons(spec, found, settings, scenario, FITTED if given else PRIOR), ""
+        rough = scenario_of(spec, found, history.baseline_sample, "twin")
     except InputError as error:
-        if given:
-            raise
         return (), str(error)
+    return reasons(spec, found, settings, rough, [PRIOR] * len(FACTORS)), ""
 
 
 def show(output: Output, plan: Plan) -> None:
@@ -156,9 +156,8 @@ def show(output: Output, plan: Plan) -> None:
 
 
 def _expected(found: tuple[Reason, ...]) -> Table:
-    table = plain_table(
-        "knob", "Gb/s per core", "nine of ten above", "nine of ten below", numbers=3
-    )
+    table = plain_table("knob", "Gb/s per core", "80 % range", numbers=2)
     for one in found:
-        table.add_row(one.knob, *(f"{ratio - 1:+.0%}" for ratio in (one.ratio, one.low, one.high)))
+        within = f"{one.low - 1:+.0%} to {one.high - 1:+.0%}"
+        table.add_row(one.knob, f"{one.ratio - 1:+.0%}", within)
     return table

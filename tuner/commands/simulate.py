@@ -159,7 +159,9 @@ def _draw_timeline(
     try:
         from tuner import plots, timeline_plot  # noqa: PLC0415 - only pictures need matplotlib
     except ImportError as error:
-        raise InputError("--timeline needs matplotlib: pip install 'viotune[plot]'") from error
+        raise InputError(
+            "--timeline needs matplotlib: pip install '.[plot]' where viotune's sources are"
+        ) from error
     seen = trace(found, settings, seconds, seed=seed, moments=MOMENTS)
     spec = SimHost(found).describe()
     plots.write(timeline_plot.picture(f"{found.name}, {1e3 * seconds:g} ms", spec, seen), path)
@@ -171,7 +173,9 @@ def _picture() -> Callable[[str, str, Sequence[Point], Path], None]:
     try:
         from tuner import plots, sweep_plot  # noqa: PLC0415 - only pictures need matplotlib
     except ImportError as error:
-        raise InputError("--plot needs matplotlib: pip install 'viotune[plot]'") from error
+        raise InputError(
+            "--plot needs matplotlib: pip install '.[plot]' where viotune's sources are"
+        ) from error
 
     def draw(name: str, knob: str, points: Sequence[Point], path: Path) -> None:
         plots.write(sweep_plot.curve(f"{name}: what if {knob} were …", knob, points), path)

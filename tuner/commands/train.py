@@ -35,7 +35,9 @@ def run(out: str, config_path: str | None, resume: bool, as_json: bool, **keys: 
         with _host_lent(settings):
             folder = train(settings, Path(out), resume=resume)
     except ImportError as error:
-        raise InputError(f"training needs {error.name}: pip install 'viotune[train]'") from error
+        raise InputError(
+            f"training needs {error.name}: pip install '.[train]' where viotune's sources are"
+        ) from error
     trained = Trained(agent=str(folder), scores=dict(artifact.load(folder).about.scores))
     output.show(f"The agent is {folder}; use it with: --policy {folder}")
     for name, value in trained.scores.items():

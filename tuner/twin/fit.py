@@ -3,8 +3,8 @@
 Each group of constants that a person would measure together has one factor. The factors are those
 that are most likely given what was measured and that the constants were not far off to begin with
 (least squares on logarithms with a prior); how sure they are follows from how much each of them
-moves what is measured. One setting in ``HELD_OUT`` has no part in the fit: how well the twin tells
-what happens there is how far it can be trusted elsewhere.
+moves what is measured, and from how much measurements scatter. One setting in ``HELD_OUT`` has no
+part in the fit: that the twin tells what happens there, too, is a first sign of its being right.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,11 +40,11 @@ WAKE = "wake-up"
 FACTORS = (*GROUPS, WAKE)
 PRIOR = np.log(2.0)
 """How far off constants are thought to be: by a factor of two, two times in three."""
-FITTED = np.log(1.2)
-"""How far off they are thought to be once they are fitted."""
 FARTHEST = 8.0
 NOISE = 0.05
 """What measurements are trusted to at best, as the twin is no exact copy."""
+POOR = 0.25
+"""A twin that is off by more than this does not describe its host."""
 HELD_OUT = 4
 SEEDS = (1, 2, 3, 4)
 SECONDS = 0.2
@@ -72,19 +72,28 @@ class Point(Record, frozen=True):
 
 
 class Fit(Record, frozen=True):
-    """The fitted twin, its factors, and how well it tells what was measured.
+    """The factors, and how well the twin tells what was measured.
 
     ``error`` is the median relative error, over bandwidth, cores and the guests' share of these, of
     what was fitted to, ``held_out`` that of what was not, both after the fit; ``before`` that of
     all before it.
     """
 
-    scenario: Scenario
     factors: tuple[Factor, ...]
     points: tuple[Point, ...]
     before: float
     error: float
     held_out: float | None
+
+    @property
+    def poor(self) -> bool:
+        """Whether the twin does not describe its host."""
+        return max(self.error, self.held_out or 0.0) > POOR
+
+    @property
+    def spread(self) -> tuple[float, ...]:
+        """How unsure the constants are: standard deviations of logarithms, as in ``FACTORS``."""
+        return tuple(float(np.log(one.error)) for one in self.factors)
 
 
 def fit(
@@ -92,17 +101,22 @@ def fit(
     scenario: Scenario,
     settings: Mapping[str, Settings],
     samples: Mapping[str, Sequence[Sample]],
-) -> Fit:
-    """Fit ``scenario`` to the samples of each of the named settings of the host ``spec``."""
+) -> tuple[Scenario, Fit]:
+    """Fit ``scenario`` to the samples of each of the named settings of the host ``spec``.
+
+    The scenario with its fitted constants, and how sure they are.
+    """
     names = list(settings)
-    measured = np.array([_seen(spec, settings[name], samples[name]) for name in names])
+    logs = [_logs(spec, settings[name], samples[name]) for name in names]
+    measured = np.array([rows.mean(0) for rows in logs])
+    sigma = np.sqrt(NOISE**2 + np.array([_uncertainty(rows) for rows in logs]) ** 2)
     used = np.array([at % HELD_OUT != HELD_OUT - 1 for at in range(len(names))])
 
     def simulated(factors: Row) -> Row:
         return _simulated(spec, with_factors(scenario, factors), [settings[n] for n in names])
 
     def residuals(factors: Row) -> Row:
-        off = (simulated(factors) - measured)[used] / NOISE
+        off = ((simulated(factors) - measured) / sigma)[used]
         return np.concatenate([off.ravel(), np.log(factors) / PRIOR])
 
     found = least_squares(
@@ -110,15 +124,13 @@ def fit(
         np.ones(len(FACTORS)),
         bounds=(1.0 / FARTHEST, FARTHEST),
         diff_step=np.full(len(FACTORS), STEP),
-        loss="soft_l1",  # one setting that the model cannot follow shall not bend all the others
         max_nfev=25,
     )
     slope = np.asarray(found.jac, float) * found.x  # by the logarithm of each factor
     errors = np.sqrt(np.diag(np.linalg.inv(slope.T @ slope)))
     after, before = simulated(found.x), simulated(np.ones(len(FACTORS)))
     off = np.abs(np.expm1(after - measured))
-    return Fit(
-        scenario=with_factors(scenario, found.x),
+    return with_factors(scenario, found.x), Fit(
         factors=tuple(
             Factor(name=name, factor=float(factor), error=float(np.exp(error)))
             for name, factor, error in zip(FACTORS, found.x, errors, strict=True)
@@ -165,12 +177,12 @@ def _simulated(spec: HostSpec, scenario: Scenario, settings: Sequence[Settings])
         for host in hosts:
             host.apply(own)
             samples.append(host.measure(SECONDS))
-        rows.append(_seen(twin.own, own, samples))
+        rows.append(_logs(twin.own, own, samples).mean(0))
     return np.array(rows)
 
 
-def _seen(spec: HostSpec, settings: Settings, samples: Sequence[Sample]) -> Row:
-    """The mean logarithms of bandwidth, of the cores used, and of the I/O guests' among them."""
+def _logs(spec: HostSpec, settings: Settings, samples: Sequence[Sample]) -> Row:
+    """Logarithms of bandwidth, of the cores used and of the I/O guests' of these, (samples, 3)."""
     io = [guest.name for guest in spec.guests if guest.role == "io"]
     figures = [
         (
@@ -180,8 +192,14 @@ def _seen(spec: HostSpec, settings: Settings, samples: Sequence[Sample]) -> Row:
         )
         for one in samples
     ]
-    logs: Row = np.log(np.maximum(figures, 1e-3))
-    return np.asarray(logs.mean(0))
+    return np.asarray(np.log(np.maximum(figures, 1e-3)))
+
+
+def _uncertainty(rows: Row) -> Row:
+    """The standard error of the mean of samples; 0 where there is but one to tell from."""
+    if len(rows) < 2:
+        return np.zeros(rows.shape[1])
+    return np.asarray(rows.std(0, ddof=1) / np.sqrt(len(rows)))
 
 
 def _figures(row: Row) -> tuple[float, float]:

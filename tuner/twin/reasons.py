@@ -1,6 +1,6 @@
 """What each knob of a setting is expected to bring: undone alone, in a twin of the host."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -23,8 +23,8 @@ ALL = "all together"
 class Reason(Record, frozen=True):
     """By how much bandwidth per core is expected to be higher for what ``knob`` is changed to.
 
-    A ratio, 1 for no difference: the median over the twins, and what nine of ten of them are above
-    (``low``) and below (``high``). ``knob`` is ``ALL`` for the setting as a whole.
+    A ratio, 1 for no difference: the median over the twins, and the range in which eight of ten of
+    them are, from ``low`` to ``high``. ``knob`` is ``ALL`` for the setting as a whole.
     """
 
     knob: str
@@ -34,12 +34,12 @@ class Reason(Record, frozen=True):
 
 
 def reasons(
-    spec: HostSpec, found: Settings, settings: Settings, scenario: Scenario, spread: float
+    spec: HostSpec, found: Settings, settings: Settings, scenario: Scenario, spread: Sequence[float]
 ) -> tuple[Reason, ...]:
     """Of the whole setting, then of each knob that it changes.
 
-    ``spread`` is how unsure the constants of ``scenario`` are, the standard deviation of their
-    logarithms; 0 where the scenario is the host.
+    ``spread`` is how unsure the constants of ``scenario`` are, the standard deviations of the
+    logarithms of their ``FACTORS``; 0 where the scenario is the host.
     """
     undone = {knob: _without(spec, found, settings, knob) for knob in KNOBS}
     others = {ALL: found} | {knob: one for knob, one in undone.items() if one != settings}

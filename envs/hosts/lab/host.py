@@ -1,13 +1,14 @@
 """A lab as a host: described, set and measured through commands alone."""
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
 import msgspec
 
 from envs import knobs
-from envs.errors import CommandFailed, HostError, InputError, NotApplied
+from envs.errors import CommandFailed, HostError, InputError, NotApplied, Unprivileged
 from envs.host import (
     BRIDGE_MODES,
     Backend,
@@ -81,7 +82,7 @@ class LabHost:
         *,
         bypass_filters: bool = False,
     ) -> "LabHost":
-        """The lab of that name. Raises HostError if it is not up.
+        """The lab of that name. Raises HostError if it is not up, Unprivileged if not ours.
 
         ``bypass_filters``: bridge modes may skip what filters frames on its bridge.
         """
@@ -95,6 +96,8 @@ class LabHost:
             raise HostError(
                 f"lab {name!r} is not up: run: tuner lab down {name}, then: tuner lab up {name}"
             )
+        if transport is None:
+            _may_enter(name, lab.supervisor.pid)
         return cls(lab, folder, via, bypass_filters=bypass_filters)
 
     def describe(self) -> HostSpec:
@@ -286,3 +289,14 @@ class LabHost:
             stock_bridge=from_json(kept.encode(), BridgeState) if kept else None,
         )
         return state, found
+
+
+def _may_enter(name: str, supervisor: int) -> None:
+    try:
+        os.readlink(f"/proc/{supervisor}/ns/net")
+    except PermissionError as error:
+        raise Unprivileged(
+            f"lab {name!r} is somebody else's: run this as root, or as who brought it up"
+        ) from error
+    except OSError:
+        pass  # it has ended: what is then asked of it says so

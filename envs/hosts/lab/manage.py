@@ -115,7 +115,9 @@ def _check_machine() -> None:
     if missing:
         raise HostError(f"a lab needs {', '.join(missing)}: install iproute2 and util-linux")
     if find_spec("pyroute2") is None:
-        raise HostError("a lab is built with pyroute2: run: pip install 'viotune[lab]'")
+        raise HostError(
+            "a lab is built with pyroute2: run: pip install '.[lab]' where viotune's sources are"
+        )
     try:
         os.close(os.open("/dev/net/tun", os.O_RDWR))
     except PermissionError:

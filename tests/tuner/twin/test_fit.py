@@ -23,13 +23,14 @@ def fitted() -> Fit:
     for name, one in settings.items():
         host.apply(one)
         samples[name] = [host.measure(0.2)]
-    return fit(spec, scenario_of(spec, found, seen, "twin"), settings, samples)
+    return fit(spec, scenario_of(spec, found, seen, "twin"), settings, samples)[1]
 
 
 def test_a_factor_is_as_far_off_as_its_error_says(fitted: Fit) -> None:
     assert [one.name for one in fitted.factors] == list(FACTORS)
     for one, true in zip(fitted.factors, TRUE, strict=True):
         assert abs(np.log(one.factor / true)) < 3.0 * np.log(one.error)
+    assert fitted.factors[2].error < 1.5  # copies move everything
 
 
 def test_the_twin_tells_what_it_was_not_fitted_to(fitted: Fit) -> None:
@@ -37,6 +38,12 @@ def test_the_twin_tells_what_it_was_not_fitted_to(fitted: Fit) -> None:
     assert fitted.held_out is not None
     assert fitted.held_out < fitted.before
     assert [point.fitted for point in fitted.points[:4]] == [True, True, True, False]
+
+
+def test_what_the_twin_cannot_tell_is_poor(fitted: Fit) -> None:
+    assert not fitted.poor
+    assert replace(fitted, held_out=0.3).poor
+    assert replace(fitted, error=0.3).poor
 
 
 def test_each_designed_setting_is_another(fitted: Fit) -> None:
