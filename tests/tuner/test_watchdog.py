@@ -140,6 +140,44 @@ def test_a_host_that_another_tuner_took_meanwhile_is_left_to_it(folder: Path) ->
             dog.renew()
 
 
+def test_who_removes_the_lock_ends_the_trial(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 1000) as dog:
+        dog.arm(put_back(knob))
+        (folder / "lock").unlink()
+        wait(lambda: knob.read_text() == "found\n")
+        with pytest.raises(Reverted):
+            dog.renew()
+
+
+def test_a_lock_that_is_removed_is_taken_again_by_a_tuner_that_lives(
+    folder: Path, knob: Path
+) -> None:
+    with watchdog(folder, 1000) as dog:
+        dog.arm(put_back(knob))
+        first = pid(folder)
+        os.kill(first, signal.SIGSTOP)  # so that it looks only afterwards
+        (folder / "lock").unlink()
+        dog.renew()
+        os.kill(first, signal.SIGCONT)
+        wait(lambda: not Path(f"/proc/{first}").exists())
+        assert look(HERE, folder).armed
+        assert knob.read_text() == "changed\n"
+
+
+def test_who_takes_a_host_whose_lock_was_removed_is_left_alone(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 1000) as dog:
+        dog.arm(put_back(knob))
+        first = pid(folder)
+        os.kill(first, signal.SIGSTOP)  # so that it looks only afterwards
+        (folder / "lock").unlink()
+        with watchdog(folder, 1000):
+            os.kill(first, signal.SIGCONT)
+            wait(lambda: not Path(f"/proc/{first}").exists())
+            assert knob.read_text() == "changed\n"  # for the other to undo, as it was told
+            with pytest.raises(HostBusy):
+                dog.renew()
+
+
 def test_releasing_leaves_what_is_to_be_undone_to_the_watchdog(folder: Path, knob: Path) -> None:
     with watchdog(folder, 4) as dog:
         dog.arm(put_back(knob))
