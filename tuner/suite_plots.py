@@ -1,7 +1,8 @@
 """Pictures of a suite's outcome, and its document beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -14,6 +15,9 @@ from tuner.suite import AGENT, MARKS, RANKED, Standing, Suite
 
 COLOURS = {AGENT: BLUE, "recipe": ORANGE, "both": GREEN, "climb": RED, "tpe": INK}
 """The series that stand out; all others are grey, named at their end."""
+NEAR = 0.02
+"""Lines that end no further apart than this are named together."""
+Line: TypeAlias = tuple[Sequence[float], Sequence[float]]
 
 
 def save(suite: Suite, folder: Path) -> tuple[Path, ...]:
@@ -32,14 +36,15 @@ def save(suite: Suite, folder: Path) -> tuple[Path, ...]:
 def curves(standings: Sequence[Standing]) -> Figure:
     """The share of the best known gain against the number of measurements."""
     figure, axes = _figure()
+    lines: dict[str, Line] = {}
     for one in standings:
         marks = list(one.scores)
-        means = [score.mean for score in one.scores.values()]
-        _line(axes, one.policy, marks, means)
+        lines[one.policy] = (marks, [score.mean for score in one.scores.values()])
         if one.policy == AGENT:
             lows = [s.mean if s.low is None else s.low for s in one.scores.values()]
             highs = [s.mean if s.high is None else s.high for s in one.scores.values()]
             axes.fill_between(marks, lows, highs, color=BLUE, alpha=0.15, lw=0)
+    _draw(axes, lines)
     axes.set_xscale("log")
     axes.set_xticks(MARKS, [str(mark) for mark in MARKS])
     axes.set_xlim(1.0, 2.2 * MARKS[-1])
@@ -54,9 +59,9 @@ def profile(suite: Suite) -> Figure:
     """The share of hosts on which a policy reaches at least so much after ``RANKED``."""
     figure, axes = _figure()
     levels = np.linspace(0.0, 1.0, 101)
-    for name, by_mark in suite.each.items():
-        scores = np.array(by_mark[RANKED])
-        _line(axes, name, levels.tolist(), [float((scores >= t).mean()) for t in levels])
+    scores = {name: np.array(by_mark[RANKED]) for name, by_mark in suite.each.items()}
+    shares = {name: [float((one >= t).mean()) for t in levels] for name, one in scores.items()}
+    _draw(axes, {name: (levels.tolist(), share) for name, share in shares.items()})
     axes.set_xlim(0.0, 1.18)
     axes.set_ylim(0.0, 1.02)
     axes.set_xlabel("share of the best known gain")
@@ -73,10 +78,19 @@ def _figure() -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _line(axes: Axes, name: str, x: Sequence[float], y: Sequence[float]) -> None:
-    colour = COLOURS.get(name, FAINT)
-    axes.plot(x, y, color=colour, lw=2.2 if name == AGENT else 1.3, label=name)
-    axes.annotate(
-        name, (x[-1], y[-1]), xytext=(4, 0), textcoords="offset points",
-        va="center", fontsize=8, color=colour,
-    )  # fmt: skip
+def _draw(axes: Axes, lines: Mapping[str, Line]) -> None:
+    """Lines with their names at their ends, those that end in one place together."""
+    ends: dict[tuple[float, float], list[str]] = {}
+    for name, (x, y) in lines.items():
+        axes.plot(x, y, color=_colour(name), lw=2.2 if name == AGENT else 1.3)
+        ends.setdefault((x[-1], round(y[-1] / NEAR) * NEAR), []).append(name)
+    for end, names in ends.items():
+        axes.annotate(
+            "\n".join(names), end, xytext=(4, 0), textcoords="offset points",
+            va="bottom" if len(names) > 1 else "center", fontsize=8,
+            color=_colour(names[0]) if len(names) == 1 else FAINT,
+        )  # fmt: skip
+
+
+def _colour(name: str) -> str:
+    return COLOURS.get(name, FAINT)

@@ -13,7 +13,7 @@ from envs import scenario
 from envs.errors import InputError
 from envs.hosts.lab.config import Workload
 from envs.reward import Guards
-from tuner import report, suite, suite_report
+from tuner import report
 from tuner.commands import options
 from tuner.compare import (
     STOCK,
@@ -27,7 +27,6 @@ from tuner.console import Output
 from tuner.fresh_labs import ROUNDS, compare_fresh_labs
 from tuner.transaction import transaction
 from tuner.tune import Budget, Step
-from tuner.warm import warm
 from tuner.watchdog import CONFIRM_WITHIN
 
 PAIRS = 2
@@ -104,12 +103,15 @@ def command(  # noqa: PLR0913 - one parameter for each option
         raise InputError("choose one of --scenario, --host, --lab and --suite")
     output = Output(as_json=as_json)
     if hosts is not None:
-        _suite(output, hosts, policies, out)
+        _suite(output, hosts, policies, out, fixed=bool(guards or seconds))
         return
     kind = options.kind_of(uri) if uri else "lab" if workloads else "sim"
     rules = options.guards_of(kind, guards)
     if out is not None:
         _can_draw(out)
+    # The simulator takes a second to load, which comparing live hosts does not need.
+    from tuner.warm import warm  # noqa: PLC0415
+
     warm()
     names = tuple(dict.fromkeys([STOCK, *(policies or registry.names())]))
     budget = options.budget_of(kind, tries=tries, pairs=PAIRS, seconds=seconds)
@@ -136,11 +138,20 @@ def command(  # noqa: PLR0913 - one parameter for each option
     output.emit(made)
 
 
-def _suite(output: Output, hosts: int, policies: Sequence[str], out: Path | None) -> None:
-    """Play the suite; what is played stays in ``out``."""
+def _suite(
+    output: Output, hosts: int, policies: Sequence[str], out: Path | None, *, fixed: bool
+) -> None:
+    """Play the suite; what is played stays in ``out``. ``fixed``: what is fixed here was given."""
+    if fixed:
+        raise InputError("--suite has measurements and guards of its own: leave these out")
     if out is None:
         raise InputError("--suite keeps what it has played: give it a folder with --out")
     _can_draw(out)
+    # The simulator takes a second to load, which comparing live hosts does not need.
+    from tuner import suite, suite_report  # noqa: PLC0415
+    from tuner.warm import warm  # noqa: PLC0415
+
+    warm()
     names = tuple(dict.fromkeys([STOCK, *(policies or registry.names())]))
     with output.progress(hosts * (len(names) + 1), "suite") as step:
         outcome = suite.run(out, hosts, names, len(os.sched_getaffinity(0)), step)

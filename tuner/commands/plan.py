@@ -10,8 +10,6 @@ from envs.history import History
 from envs.host import Host, HostSpec, Record, Settings
 from envs.knobs import check
 from envs.reward import Verdict, judge
-from envs.scenario import load
-from envs.sim.host import SimHost
 from tuner.commands import options
 from tuner.console import Output
 from tuner.interrupts import interrupts
@@ -20,11 +18,7 @@ from tuner.settings import Difference, differences
 from tuner.state import LiveHost
 from tuner.tables import diff_table, host_table, plain_table, verdict_table
 from tuner.transaction import recover
-from tuner.twin.files import spread_of
-from tuner.twin.fit import FACTORS, PRIOR
-from tuner.twin.model import scenario_of
-from tuner.twin.reasons import Reason, reasons
-from tuner.warm import warm
+from tuner.twin.reason import Reason
 from tuner.watchdog import CONFIRM_WITHIN
 
 
@@ -123,6 +117,15 @@ def _reasons(
     """What each knob is expected to bring, and why that cannot be said where it cannot."""
     if settings is None:
         return (), ""
+    # The simulator takes a second to load, which nothing else of this verb needs.
+    from envs.scenario import load  # noqa: PLC0415
+    from envs.sim.host import SimHost  # noqa: PLC0415
+    from tuner.twin.files import spread_of  # noqa: PLC0415
+    from tuner.twin.fit import FACTORS, PRIOR  # noqa: PLC0415
+    from tuner.twin.model import scenario_of  # noqa: PLC0415
+    from tuner.twin.reasons import reasons  # noqa: PLC0415
+    from tuner.warm import warm  # noqa: PLC0415
+
     warm()
     spec, found = history.spec, history.baseline
     if twin is not None:

@@ -28,7 +28,7 @@ from envs.sim.host import SimHost
 LEAST = 0.02
 """A flow that carries less than this share of the traffic is left out."""
 SATURATED = 0.7
-"""Where no backend or guest is busier than this, the load is as much as is asked for."""
+"""Where no backend, guest or core is busier than this, the load is as much as is asked for."""
 LARGE = 3000
 """Packets of more bytes than this on average travel through the host unsegmented."""
 
@@ -215,9 +215,12 @@ def _between(
 
 
 def _saturated(spec: HostSpec, sample: Sample) -> bool:
-    """Whether what moves packets has no time left; cores are busy with CPU-bound guests, too."""
-    vcpus = [sample.guest_cpu[g.name] / len(g.vcpus) for g in spec.guests if g.role == "io"]
-    return max([*sample.backend_cpu.values(), *vcpus]) > SATURATED * sample.seconds
+    """Whether what moves packets has no time left; CPU-bound guests leave no core idle anyway."""
+    io = [guest for guest in spec.guests if guest.role == "io"]
+    times = [*sample.backend_cpu.values(), *(sample.guest_cpu[g.name] / len(g.vcpus) for g in io)]
+    if len(io) == len(spec.guests):
+        times += sample.core_busy.values()
+    return max(times) > SATURATED * sample.seconds
 
 
 def _ends(spec: HostSpec) -> list[str]:

@@ -5,32 +5,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from envs.decision import Decision
-from envs.host import HostSpec, Knob, Record, Settings
+from envs.host import HostSpec, Knob, Settings
 from envs.menu import Menu
 from envs.reward import judge
 from envs.scenario import Scenario
 from envs.sim.host import SimHost
 from tuner.twin.fit import FACTORS, with_factors
 from tuner.twin.model import Twin
+from tuner.twin.reason import ALL, Reason
 
 DRAWS = 12
 """Twins, each with other constants and another load, that an expectation is taken over."""
 SECONDS = 0.1
 KNOBS: tuple[Knob, ...] = ("side_cores", "placement", "weight", "tx_queue", "bridge")
-ALL = "all together"
-
-
-class Reason(Record, frozen=True):
-    """By how much bandwidth per core is expected to be higher for what ``knob`` is changed to.
-
-    A ratio, 1 for no difference: the median over the twins, and the range in which eight of ten of
-    them are, from ``low`` to ``high``. ``knob`` is ``ALL`` for the setting as a whole.
-    """
-
-    knob: str
-    ratio: float
-    low: float
-    high: float
 
 
 def reasons(

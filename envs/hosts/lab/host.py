@@ -1,7 +1,6 @@
 """A lab as a host: described, set and measured through commands alone."""
 
 import contextlib
-import os
 import time
 from pathlib import Path
 
@@ -293,7 +292,7 @@ class LabHost:
 
 def _may_enter(name: str, supervisor: int) -> None:
     try:
-        os.readlink(f"/proc/{supervisor}/ns/net")
+        Path(f"/proc/{supervisor}/ns/net").readlink()
     except PermissionError as error:
         raise Unprivileged(
             f"lab {name!r} is somebody else's: run this as root, or as who brought it up"

@@ -3,7 +3,7 @@
 import pytest
 from fake_host import BASELINE, SPEC, sample
 from hosts_strategy import hosts
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -44,8 +44,7 @@ def test_every_legal_setting_of_a_host_is_legal_on_its_twin(
 ) -> None:
     spec, baseline = found
     scenario = _twin_of(spec, baseline)
-    if scenario is None:
-        return
+    assume(scenario is not None)
     decision = Decision.start(spec, baseline, baseline)
     while decision.choice:
         decision = decision.take(data.draw(st.integers(0, len(decision.choice.values) - 1)))
@@ -81,6 +80,18 @@ def test_a_host_that_is_not_busy_is_offered_what_it_carried() -> None:
     delivered = sum(port.inward.bytes for port in SEEN.vifs.values()) * 8e-9 / SEEN.seconds
     assert {flow.kind for flow in flows} == {"udp"}
     assert sum(flow.gbps for flow in flows) == pytest.approx(delivered)
+
+
+def test_a_neighbour_that_computes_does_not_make_a_host_busy() -> None:
+    host = SimHost(load("lab-neighbour"))
+    spec, seen = replace(host.describe(), kind="lab"), host.measure(0.1)
+    idle = replace(
+        seen,
+        backend_cpu=dict.fromkeys(seen.backend_cpu, 0.01),
+        guest_cpu=seen.guest_cpu | {"g1": 0.01, "g2": 0.01},
+    )
+    assert max(idle.core_busy.values()) > 0.9 * idle.seconds
+    assert {f.kind for f in scenario_of(spec, host.settings(), idle, "twin").flows} == {"udp"}
 
 
 def test_a_host_without_traffic_has_no_twin() -> None:

@@ -5,7 +5,8 @@ from msgspec.structs import replace
 from envs.scenario import load
 from envs.sim.host import SimHost
 from tuner.twin.fit import FACTORS
-from tuner.twin.reasons import ALL, reasons
+from tuner.twin.reason import ALL
+from tuner.twin.reasons import reasons
 
 SCENARIO = load("lab")
 SURE, UNSURE = [0.0] * len(FACTORS), [0.7] * len(FACTORS)
