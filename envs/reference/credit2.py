@@ -18,6 +18,9 @@ RESISTANCE = 0.5e6
 LEAST_RUN = 0.5e6
 """How long (ns) a VCPU runs at least, and what may be carried over beside new credit."""
 
+AS_GOOD = 1.0
+"""Credit that is no lead: the time until it is gone may be too short to be told."""
+
 
 class Credit2(Scheduler):
     """Credit that is burned and renewed, and a run queue for each socket."""
@@ -40,10 +43,10 @@ class Credit2(Scheduler):
         lead = self._now(running) - waiting.credit
         lead += RESISTANCE if waiting.core is not running.core else 0.0
         least = self.constants.ratelimit_us * MICRO
-        if lead > 0.0:
+        if lead >= 0.0:
             least = max(least, LEAST_RUN)
         run = running.core.started + least - self.env.now
-        return max(lead / self._burning(running), run, 0.0)
+        return max(lead / self._burning(running) if lead > AS_GOOD else 0.0, run, 0.0)
 
     def charge(self, vcpu: Vcpu, spent: float) -> None:
         """Burn credit, and the domain's budget if it has a cap."""

@@ -18,6 +18,9 @@ RESISTANCE = 0.5e6
 LEAST_RUN = 0.5e6
 """How long (ns) a VCPU runs at least, and what may be carried over beside new credit."""
 
+AS_GOOD = 1.0
+"""Credit that is no lead: the time until it is gone may be too short to be told."""
+
 
 @compiled
 def charge(s: State, v: Vcpu, spent: float) -> None:
@@ -54,8 +57,9 @@ def protected(s: State, v: Vcpu, running: Vcpu) -> float:
     c = running.core
     credit = running.credit - max(0.0, s.now - s.core[c].since) * burning(s, running)
     lead = credit - v.credit + (RESISTANCE if v.core != c else 0.0)
-    least = max(s.ratelimit, LEAST_RUN) if lead > 0.0 else s.ratelimit
-    return max(lead / burning(s, running), s.core[c].started + least - s.now, 0.0)
+    least = max(s.ratelimit, LEAST_RUN) if lead >= 0.0 else s.ratelimit
+    ahead = lead / burning(s, running) if lead > AS_GOOD else 0.0
+    return max(ahead, s.core[c].started + least - s.now, 0.0)
 
 
 @compiled

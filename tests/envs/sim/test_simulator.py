@@ -1,10 +1,10 @@
 """What holds for every simulated host, whatever its scenario and settings."""
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from envs.errors import IllegalSetting, InputError
 from envs.host import to_json
@@ -41,6 +41,19 @@ def queued(host: SimHost, flow: int) -> int:
     return total
 
 
+def made(seed: int, *, more: bool) -> Scenario:
+    """A random scenario, with ``more`` also what the generator never draws."""
+    scenario = generate(seed)
+    if not more:
+        return scenario
+    return replace(
+        scenario,
+        scheduler=replace(scenario.scheduler, kind="credit2"),
+        guests=tuple(replace(g, cap=50 if g.role == "cpu" else 0) for g in scenario.guests),
+        flows=(*scenario.flows, replace(scenario.flows[0], kind="rr", connections=8)),
+    )
+
+
 @pytest.mark.parametrize("name", names())
 def test_shipped_scenarios_move_data(name: str) -> None:
     sample = SimHost(load(name)).measure(SECONDS)
@@ -50,10 +63,10 @@ def test_shipped_scenarios_move_data(name: str) -> None:
     assert sample.cache_misses is not None
 
 
-@given(st.integers(0, 1_000_000))
-@settings(max_examples=40, deadline=None)
-def test_what_is_offered_is_delivered_dropped_or_queued(seed: int) -> None:
-    host = SimHost(generate(seed))
+@given(st.integers(0, 1_000_000), st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_what_is_offered_is_delivered_dropped_or_queued(seed: int, more: bool) -> None:
+    host = SimHost(made(seed, more=more))
     host.measure(SECONDS)
     s = host._states[0]
     for f, flow in enumerate(s["flow"][: s["flows"]]):
@@ -106,10 +119,10 @@ def test_an_overloaded_backend_delivers_one_packet_in_the_time_one_costs(
     assert sum(sample.backend_cpu.values()) == pytest.approx(SECONDS, rel=0.02)
 
 
-@given(st.integers(0, 1_000_000))
+@given(st.integers(0, 1_000_000), st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_cpu_time_adds_up_and_no_core_has_more_than_the_interval(seed: int) -> None:
-    sample = SimHost(generate(seed)).measure(SECONDS)
+def test_cpu_time_adds_up_and_no_core_has_more_than_the_interval(seed: int, more: bool) -> None:
+    sample = SimHost(made(seed, more=more)).measure(SECONDS)
     assert all(0 <= busy <= SECONDS * (1 + 1e-9) for busy in sample.core_busy.values())
     spent = sum(sample.guest_cpu.values()) + sum(sample.backend_cpu.values())
     assert spent == pytest.approx(sum(sample.core_busy.values()))
@@ -135,14 +148,14 @@ def test_an_illegal_setting_is_refused_and_changes_nothing() -> None:
     host = SimHost(load("xen-2008-receive"))
     before = host.settings()
     with pytest.raises(IllegalSetting, match="leaves it without a core"):
-        host.apply(msgspec.structs.replace(before, placement={**before.placement, "web1/0": ()}))
+        host.apply(replace(before, placement={**before.placement, "web1/0": ()}))
     assert host.settings() == before
 
 
 def test_a_snapshot_brings_the_settings_back() -> None:
     host = SimHost(load("lab"))
     before = host.snapshot()
-    host.apply(msgspec.structs.replace(host.settings(), bridge="direct"))
+    host.apply(replace(host.settings(), bridge="direct"))
     assert host.snapshot() != before
     host.restore(before)
     assert host.snapshot() == before
