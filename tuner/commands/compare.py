@@ -109,10 +109,6 @@ def command(  # noqa: PLR0913 - one parameter for each option
     rules = options.guards_of(kind, guards)
     if out is not None:
         _can_draw(out)
-    # The simulator takes a second to load, which comparing live hosts does not need.
-    from tuner.warm import warm  # noqa: PLC0415
-
-    warm()
     names = tuple(dict.fromkeys([STOCK, *(policies or registry.names())]))
     budget = options.budget_of(kind, tries=tries, pairs=PAIRS, seconds=seconds)
     scenarios = scenarios or (scenario.names() if kind == "sim" else ())
