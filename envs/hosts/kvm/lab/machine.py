@@ -125,7 +125,7 @@ class Machine:
                 "the KVM lab is up already, or was left over: run: tuner lab down kvm"
             ) from None
         ready, tell = os.pipe()
-        spaces = ("--mount", "--net", "--pid", "--fork", "--mount-proc")
+        spaces = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
         init = (sys.executable, "-IS", str(_INIT), str(self.folder), str(cache() / "libvirt"))
         log = self.folder / "init.log"
         with log.open("wb") as said, os.fdopen(ready) as pipe:
@@ -143,7 +143,13 @@ class Machine:
                 )
             finally:
                 os.close(tell)
-            unshare, is_ready = pipe.readline().strip(), pipe.readline()
+            unshare = int(pipe.readline())
+            try:
+                is_ready = pipe.readline()
+            except BaseException:
+                os.kill(unshare, signal.SIGKILL)  # and with it its child
+                shutil.rmtree(self.folder)
+                raise
         if not is_ready:
             lines = log.read_text().strip().splitlines() or ["no message"]
             shutil.rmtree(self.folder)
@@ -190,7 +196,7 @@ class Machine:
                 self._destroy()
             os.kill(self.pid, signal.SIGKILL)  # all processes of the namespace go with its first
             self.wait(lambda: not self.is_up, "its processes do not end")
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _destroy(self) -> None:
         """Let libvirt end its guests, so that it removes their cgroups."""
