@@ -45,6 +45,7 @@ def curves(standings: Sequence[Standing]) -> Figure:
             highs = [s.mean if s.high is None else s.high for s in one.scores.values()]
             axes.fill_between(marks, lows, highs, color=BLUE, alpha=0.15, lw=0)
     _draw(axes, lines)
+    _name_ends(axes, lines)
     axes.set_xscale("log")
     axes.set_xticks(MARKS, [str(mark) for mark in MARKS])
     axes.set_xlim(1.0, 2.2 * MARKS[-1])
@@ -62,7 +63,8 @@ def profile(suite: Suite) -> Figure:
     scores = {name: np.array(by_mark[RANKED]) for name, by_mark in suite.each.items()}
     shares = {name: [float((one >= t).mean()) for t in levels] for name, one in scores.items()}
     _draw(axes, {name: (levels.tolist(), share) for name, share in shares.items()})
-    axes.set_xlim(0.0, 1.18)
+    axes.legend(fontsize=8, frameon=False, loc="upper right", ncols=2)
+    axes.set_xlim(0.0, 1.0)
     axes.set_ylim(0.0, 1.02)
     axes.set_xlabel("share of the best known gain")
     axes.set_ylabel("share of the hosts that reach it")
@@ -79,10 +81,14 @@ def _figure() -> tuple[Figure, Axes]:
 
 
 def _draw(axes: Axes, lines: Mapping[str, Line]) -> None:
-    """Lines with their names at their ends, those that end in one place together."""
+    for name, (x, y) in lines.items():
+        axes.plot(x, y, color=_colour(name), lw=2.2 if name == AGENT else 1.3, label=name)
+
+
+def _name_ends(axes: Axes, lines: Mapping[str, Line]) -> None:
+    """Names where lines end, those that end in one place together."""
     ends: dict[tuple[float, float], list[str]] = {}
     for name, (x, y) in lines.items():
-        axes.plot(x, y, color=_colour(name), lw=2.2 if name == AGENT else 1.3)
         ends.setdefault((x[-1], round(y[-1] / NEAR) * NEAR), []).append(name)
     for end, names in ends.items():
         axes.annotate(
