@@ -59,14 +59,14 @@ class Transaction:
         self._now: Settings | None = begun.found
         self._expected = begun.snapshot.encode()
         self._seen = {to_json(begun.found): begun.snapshot.encode()}
+        self._ours = [begun.snapshot]  # all that was ever read back: one reading may be wrong
         self._sure = True
         self._confirming: Confirmed | None = None
 
     @property
     def pending(self) -> Pending:
         """What there is to undo."""
-        ours = tuple(snapshot.decode() for snapshot in self._seen.values())
-        return Pending(begun=self._begun, ours=ours, sure=self._sure)
+        return Pending(begun=self._begun, ours=tuple(self._ours), sure=self._sure)
 
     def apply(self, settings: Settings, reason: str = "") -> None:
         """Set the host to ``settings`` and read that back; nothing happens if it is set already.
@@ -184,6 +184,7 @@ class Transaction:
         if self._seen.get(key) != snapshot:
             verify(self.host.settings(), settings)
             self.journal.append(Applied(snapshot=snapshot.decode()))
+            self._ours.append(snapshot.decode())
         self._seen[key] = self._expected = snapshot
         self._sure = True
 

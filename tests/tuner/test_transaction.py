@@ -292,6 +292,37 @@ def test_somebody_else_s_change_ends_the_transaction_and_is_kept(host: Stumbling
     assert host.now == LEAN
 
 
+class Lying(StumblingHost):
+    """Says once of a lean bridge that it is not, to who asks for a snapshot."""
+
+    lie = False
+
+    def snapshot(self) -> bytes:
+        told = super().snapshot()
+        if not self.lie or b"lean" not in told:
+            return told
+        self.lie = False
+        return told.replace(b"lean", b"stock")
+
+
+def test_what_is_ours_is_not_taken_for_somebody_else_s_after_a_wrong_reading(
+    tmp_path: Path,
+) -> None:
+    host = Lying(tmp_path)
+
+    def attempt() -> None:
+        with state.held(host) as held, transaction(held, "test") as trial:
+            trial.apply(LEAN)
+            trial.apply(FOUND)
+            host.lie = True
+            trial.apply(LEAN)
+            trial.apply(FOUND)
+
+    with pytest.raises(HostError, match="somebody else changed the host"):
+        attempt()
+    assert host.now == FOUND
+
+
 def test_a_host_that_cannot_be_put_back_is_left_for_a_rollback(host: StumblingHost) -> None:
     host.stumble = lambda moment: moment == "restore halfway"
     with pytest.raises(HostError, match="tuner status"):
