@@ -80,6 +80,8 @@ def _work(work: Callable[[Say], None], writer: int) -> None:
         code = error.exit_code
     except Interrupted as error:
         code = error.exit_code
+    except KeyboardInterrupt:  # before anything was held
+        code = 130
     except BaseException as error:  # noqa: BLE001 - told, and counted as a failure
         say(f"error crashed: {type(error).__name__}: {error}")
     finally:
