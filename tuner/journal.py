@@ -251,7 +251,7 @@ def _line(event: Event) -> bytes:
 def _decode(number: int, line: str, where: str) -> Event:
     try:
         event: Event = msgspec.json.decode(line, type=Event)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
         raise HostError(
             f"{where}, line {number}: damaged ({error}); "
             "repair or remove that line, it is needed to undo changes"
