@@ -27,26 +27,32 @@ _MARK = "viotune-watch:"
 
 _WATCH = files(__package__).joinpath("watch.sh").read_text()
 
-_PIDS = r"""
-pids() {
+_GROUPS = r"""
+tries="1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20"
+groups() {
     here=$(readlink /proc/self/ns/net)
     for file in $(grep -slzxF -e"viotune-watch:$1" /proc/[0-9]*/cmdline); do
         folder=${file%/cmdline}
-        if [ "$(readlink "$folder/ns/net")" = "$here" ]; then echo "${folder#/proc/}"; fi
-    done
+        if [ "$(readlink "$folder/ns/net")" = "$here" ]; then
+            read -r _ name _ _ group _ 2>/dev/null <"$folder/stat" || continue
+            if [ "$name" = "(sh)" ]; then echo "$group"; fi
+        fi
+    done | sort -u
 }
 """
-"""The watchers of a bridge in this network namespace, known by a word of their command line.
+"""The process groups of a bridge's watchers in this network namespace, each led by its watcher.
 
-The commands that look for it must not have that very word as an argument of their own.
+They are known by a word of their processes' command lines, so the commands that look for it must
+not have that very word as an argument of their own. (``setsid`` has it, before it is the watcher
+and while its group is still that of whoever starts it: it does not count.)
 """
 
 _START = r"""
 script=$1 bridge=$2
 shift 2
 WATCH=$script setsid sh -c 'eval "$WATCH"' "viotune-watch:$bridge" "$@" </dev/null >/dev/null 2>&1 &
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    if [ -n "$(pids "$bridge")" ]; then exit 0; fi
+for _ in $tries; do
+    if [ -n "$(groups "$bridge")" ]; then exit 0; fi
     sleep 0.1
 done
 echo "the watcher of $bridge did not start: are setsid, bridge and tc installed?" >&2
@@ -54,32 +60,40 @@ exit 1
 """
 
 _STOP = r"""
-for pid in $(pids "$1"); do kill -TERM "-$pid" 2>/dev/null; done
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    if [ -z "$(pids "$1")" ]; then exit 0; fi
+for group in $(groups "$1"); do kill -TERM "-$group" 2>/dev/null; done
+for _ in $tries; do
+    if [ -z "$(groups "$1")" ]; then exit 0; fi
     sleep 0.1
 done
+echo "the watcher of $1 does not end: process group" $(groups "$1") >&2
+exit 1
 """
 
-_SHOW = 'for pid in $(pids "$1"); do cat "/proc/$pid/cmdline"; break; done'
+_SHOW = r"""
+for group in $(groups "$1"); do
+    cat "/proc/$group/cmdline" 2>/dev/null && break
+done
+true
+"""
+"""Prints the words of the watcher itself: its helpers have the same, but come and go meanwhile."""
 
 
 def start(bridge: str, words: tuple[str, ...]) -> Command:
     """The command that starts a watcher and waits until it is seen."""
-    return ("sh", "-c", _PIDS + _START, "sh", _WATCH, bridge, *words)
+    return ("sh", "-c", _GROUPS + _START, "sh", _WATCH, bridge, *words)
 
 
 def stop(bridge: str) -> Command:
-    """The command that ends the watchers of a bridge, and waits until none is seen.
+    """The command that ends the watchers of a bridge, and fails where one is seen after 2 s.
 
     They take nothing back.
     """
-    return ("sh", "-c", _PIDS + _STOP, "sh", bridge)
+    return ("sh", "-c", _GROUPS + _STOP, "sh", bridge)
 
 
 def question(bridge: str) -> Command:
     """What must be asked to know what is watched."""
-    return ("sh", "-c", _PIDS + _SHOW, "sh", bridge)
+    return ("sh", "-c", _GROUPS + _SHOW, "sh", bridge)
 
 
 def watched(bridge: str, answer: str) -> tuple[str, ...]:

@@ -5,12 +5,15 @@ Guests 1 and 2 are known, at the ports v1 and v2; 3 is outside, behind v3.
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 from wire import Wire, mac, until, wire
 
+from envs.errors import CommandFailed
 from envs.host import BridgeMode
+from envs.hosts.bridge import watch
 from envs.hosts.bridge.state import NETFILTER
 from envs.hosts.transport import write_file
 
@@ -184,6 +187,45 @@ def test_whichever_of_its_processes_is_killed_nothing_is_swallowed(net: Wire, wh
     os.kill(sorted(net.processes())[which], signal.SIGKILL)
     net.run("ip", "link", "del", "dev", "v2")
     net.reaches(1, 3, 1, 2)
+
+
+def test_the_mode_is_known_at_any_moment_while_the_watcher_looks(net: Wire) -> None:
+    """It looks with helpers that live for a moment and have the same command line."""
+    net.enter("lean")
+    port = ("ip", "link", "set", "dev", "v3", "type", "bridge_slave", "hairpin")
+    toggle = 'while "$@" on && "$@" off; do :; done'
+    words = net.found().state.watch
+    with subprocess.Popen(net.prefixed(("sh", "-c", toggle, "sh", *port))) as events:
+        try:
+            seen = {watch.watched("br0", net.run(*watch.question("br0"))) for _ in range(200)}
+        finally:
+            events.kill()
+    assert seen == {words}
+
+
+def test_a_watcher_that_lost_its_first_process_is_ended_as_well(net: Wire) -> None:
+    net.enter("direct")
+    until(lambda: len(net.processes()) >= 4)
+    first = next(pid for pid in net.processes() if os.getpgid(pid) == pid)
+    os.kill(first, signal.SIGKILL)
+    net.run(*watch.stop("br0"))
+    until(lambda: net.processes() == ())
+
+
+def test_a_watcher_that_does_not_end_is_told(net: Wire) -> None:
+    deaf = ("sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done", "viotune-watch:br0")
+    with subprocess.Popen(
+        net.prefixed(deaf), stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"deaf\n"
+            with pytest.raises(
+                CommandFailed, match=f"br0 does not end: process group {process.pid}"
+            ):
+                net.run(*watch.stop("br0"))
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @both
