@@ -1,9 +1,10 @@
 """What is known of a lab that exists: the file ``lab.json`` in its state directory.
 
-The directory is made first, then the file, then the rest of the lab, and they go in the opposite
-order. So whatever happens in between, ``lab.json`` names what there may be to take away: processes
-carry the lab's token in their environment, cgroups have the recorded path, and namespaces and taps
-end with the processes that hold them. A directory without the file is all there is of its lab.
+The directory is made first, then the file, then the rest of the lab. The file goes first, so that a
+supervisor that is only starting finds none and makes nothing; then the rest; the directory last.
+Whatever happens in between, the name tells what there may be to take away: the supervisor's command
+line has the directory and its environment the token that all processes carry, the cgroup has the
+lab's name, and namespaces and taps end with the processes that hold them.
 """
 
 import os
@@ -122,6 +123,11 @@ def create(folder: Path, lab: Lab) -> None:
             f"lab {name!r} is up already, or was left over: run: tuner lab down {name}"
         ) from None
     write(folder, lab)
+
+
+def forget(folder: Path) -> None:
+    """Remove ``lab.json``, if it is there: from now on nothing more is made of the lab."""
+    (folder / "lab.json").unlink(missing_ok=True)
 
 
 def write(folder: Path, lab: Lab) -> None:

@@ -73,6 +73,7 @@ def _groups(lab: Lab, names: Plan) -> Lab:
     try:
         if lab.cgroup.version == 2 and not cgroup.passed_on(lab.group.parent):
             cgroup.pass_on(lab.group.parent)
+        cgroup.remove(lab.group)  # left over: this name is ours now
         lab.group.mkdir()
         if lab.cgroup.version == 2:
             cgroup.pass_on(lab.group)

@@ -1,6 +1,7 @@
 """Labs come, stand side by side, break, and go without a trace."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,38 @@ def test_a_lab_of_another_version_can_still_be_taken_down(text: str) -> None:
             use(NAME)
     manage.down(NAME)
     assert _ours() == []
+
+
+def test_a_lab_without_a_record_can_still_be_taken_down() -> None:
+    manage.up(LabConfig(name=NAME))
+    shutil.rmtree(record.directory(NAME))
+    manage.down(NAME)
+    assert _ours() == []
+    with pytest.raises(HostError, match="tuner lab up"):
+        manage.down(NAME)
+
+
+@pytest.fixture
+def left_over() -> Path:
+    """A lab's cgroup of which nothing else is left."""
+    manage.up(LabConfig(name=NAME, guests=1))
+    lab = record.read(record.directory(NAME))
+    manage.down(NAME)
+    if lab.group is None:
+        pytest.skip(lab.why_not)
+    (lab.group / "driver").mkdir(parents=True)
+    return lab.group
+
+
+def test_a_cgroup_that_was_left_is_taken_away(left_over: Path) -> None:
+    manage.down(NAME)
+    assert not left_over.exists()
+
+
+def test_a_cgroup_that_was_left_does_not_cost_the_next_lab_its_weights(left_over: Path) -> None:
+    assert left_over.exists()
+    manage.up(LabConfig(name=NAME, guests=1))
+    assert LabHost.open(NAME).describe().limits.weights == ("driver", "g1")
 
 
 def test_only_a_dead_lab_is_taken_down_unasked() -> None:
