@@ -4,6 +4,7 @@ Nothing that is loaded can execute: weights are plain arrays, the rest is JSON o
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -28,12 +29,14 @@ class About(Record, frozen=True):
     """What an agent says of itself.
 
     ``schema`` is that of the observations it was trained on (``envs.layout``), ``layout`` the
-    sizes of its network, ``training`` the configuration it was trained with, ``scores`` what it
-    reached on the validation hosts, by name.
+    sizes of its network, ``sha256`` the digest of its file of weights, which ``save`` fills in,
+    ``training`` the configuration it was trained with, ``scores`` what it reached on the
+    validation hosts, by name.
     """
 
     schema: int
     layout: Layout
+    sha256: str = ""
     training: Mapping[str, str | int | float | bool | None] = {}
     scores: Mapping[str, float] = {}
 
@@ -48,9 +51,10 @@ class Agent(Record, frozen=True):
 def save(agent: Agent, folder: Path) -> None:
     """Write an agent's folder, made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS).write_bytes(render(agent.weights))
-    about = msgspec.json.format(msgspec.json.encode(agent.about), indent=2)
-    (folder / ABOUT).write_bytes(about + b"\n")
+    weights = render(agent.weights)
+    (folder / WEIGHTS).write_bytes(weights)
+    about = msgspec.structs.replace(agent.about, sha256=sha256(weights).hexdigest())
+    (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about), indent=2) + b"\n")
 
 
 def load(folder: Path) -> Agent:
@@ -64,7 +68,18 @@ def load(folder: Path) -> Agent:
     expected = Layout(width=about.layout.width, embed=about.layout.embed)
     if about.layout != expected:
         raise AgentError(f"{folder / ABOUT}: layout differs from schema {SCHEMA}: train anew")
-    return Agent(about=about, weights=_weights(folder / WEIGHTS, about.layout))
+    data = _read(folder / WEIGHTS)
+    weights = _weights(folder / WEIGHTS, data, about.layout)
+    if not about.sha256:
+        raise AgentError(
+            f"{folder / ABOUT}: does not tell the digest of its weights: if you trust them, add"
+            f' "sha256" with what sha256sum prints of {WEIGHTS}'
+        )
+    if sha256(data).hexdigest() != about.sha256:
+        raise AgentError(
+            f"{folder / WEIGHTS}: damaged: it is not the file whose digest {ABOUT} tells"
+        )
+    return Agent(about=about, weights=weights)
 
 
 def _about(path: Path) -> About:
@@ -74,9 +89,9 @@ def _about(path: Path) -> About:
         raise AgentError(f"{path}: damaged: {error}") from error
 
 
-def _weights(path: Path, layout: Layout) -> dict[str, NDArray[np.float32]]:
+def _weights(path: Path, data: bytes, layout: Layout) -> dict[str, NDArray[np.float32]]:
     try:
-        weights = parse(_read(path))
+        weights = parse(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise AgentError(f"{path}: damaged: {error}") from error
     if missing := sorted(layout.shapes.keys() ^ weights.keys()):

@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from safetensors.numpy import save as render
 
@@ -18,8 +20,8 @@ from envs.layout import SCHEMA
 LAYOUT = Layout(width=8, embed=4)
 
 
-def agent() -> Agent:
-    rng = np.random.default_rng(0)
+def agent(seed: int = 0) -> Agent:
+    rng = np.random.default_rng(seed)
     weights = {
         name: rng.normal(size=shape).astype(np.float32) for name, shape in LAYOUT.shapes.items()
     }
@@ -36,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_what_is_saved_is_loaded(folder: Path) -> None:
     loaded = artifact.load(folder)
-    assert loaded.about == agent().about
+    assert replace(loaded.about, sha256="") == agent().about
     for name, value in agent().weights.items():
         assert np.array_equal(loaded.weights[name], value)
 
@@ -78,6 +80,9 @@ def _write_about(**changes: object) -> Callable[[Path], None]:
             "too many",
         ),
         (_write_about(schema=SCHEMA + 1), ABOUT, "train"),
+        (_write_about(sha256=""), ABOUT, "sha256sum"),
+        (_write_about(sha256="0" * 64), WEIGHTS, "damaged"),
+        (_write_weights(lambda w: w.update(agent(seed=1).weights)), WEIGHTS, "damaged"),
         (_write_about(layout=replace(LAYOUT, state=3)), ABOUT, "layout"),
         (_write_about(layout=replace(LAYOUT, width=9)), WEIGHTS, "not float32"),
         (_write_weights(lambda w: w.pop("keep")), WEIGHTS, "missing or unknown"),
@@ -102,3 +107,16 @@ def test_what_cannot_be_used_is_refused_in_one_line_that_names_the_file(
         artifact.load(folder)
     assert culprit in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@given(data=st.data())
+def test_a_flipped_bit_in_the_weights_is_noticed(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("agent")
+    artifact.save(agent(), folder)
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    (folder / WEIGHTS).write_bytes(content)
+    with pytest.raises(AgentError, match=WEIGHTS):
+        artifact.load(folder)

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,17 @@ def journal() -> bytes:
 
 SCENARIO = (Path(scenarios.__file__).parents[1] / "scenarios" / "lab.toml").read_bytes()
 LAYOUT = Layout(width=2, embed=2)
-AGENT = artifact.Agent(
-    about=artifact.About(schema=SCHEMA, layout=LAYOUT, training={"seed": 1}, scores={"gain": 0.5}),
-    weights={name: np.zeros(shape, np.float32) for name, shape in LAYOUT.shapes.items()},
+WEIGHTS = render({name: np.zeros(shape, np.float32) for name, shape in LAYOUT.shapes.items()})
+AGENT = artifact.About(
+    schema=SCHEMA,
+    layout=LAYOUT,
+    sha256=sha256(WEIGHTS).hexdigest(),
+    training={"seed": 1},
+    scores={"gain": 0.5},
 )
 VALID: dict[str, bytes] = {
-    artifact.ABOUT: msgspec.json.encode(AGENT.about),
-    artifact.WEIGHTS: render(AGENT.weights),
+    artifact.ABOUT: msgspec.json.encode(AGENT),
+    artifact.WEIGHTS: WEIGHTS,
     "journal.jsonl": journal(),
     "setting.json": b'{"placement": {"one/0": [0, 1]}, "tx_queue": {"vif1": 64}, "bridge": "lean"}',
     "hosts": b"# a rack\nlab:a\nxen+ssh://root@b:2222\nqemu:///system\n",
