@@ -1,5 +1,8 @@
 """What ``ip``, ``bridge`` and ``tc`` print as JSON, read into plain values.
 
+They print ``[]`` where they have nothing to list, in every version that prints JSON. So nothing at
+all is no answer: taken for an empty list, it would hide what is there.
+
 Sources: ip-link(8), bridge(8), tc-u32(8).
 """
 
@@ -85,24 +88,24 @@ class _Qdisc(msgspec.Struct, frozen=True):
 
 def links(shown: str) -> Mapping[str, Link]:
     """The interfaces that ``ip -j -d link show`` printed."""
-    return {link.ifname: link for link in _decode(shown, list[Link])}
+    return {link.ifname: link for link in _decode("ip link", shown, list[Link])}
 
 
 def with_ingress(shown: str) -> tuple[str, ...]:
     """The interfaces with a hook for ingress filters, out of ``tc -j qdisc show``."""
-    found = _decode(shown or "[]", list[_Qdisc])
+    found = _decode("tc qdisc", shown, list[_Qdisc])
     return tuple(sorted({q.dev for q in found if q.kind in ("ingress", "clsact")}))
 
 
 def entries(shown: str) -> tuple[Entry, ...]:
     """The forwarding table of a bridge, out of ``bridge -j fdb show br NAME``."""
-    found = _decode(shown or "[]", list[Entry])
+    found = _decode("bridge fdb", shown, list[Entry])
     return tuple(entry for entry in found if "self" not in entry.flags)
 
 
 def has_multicast_router(shown: str) -> bool:
     """Whether a bridge knows a multicast router, out of ``bridge -j -d mdb show dev NAME``."""
-    return any(found.router for found in _decode(shown or "[]", list[_Multicast]))
+    return any(found.router for found in _decode("bridge mdb", shown, list[_Multicast]))
 
 
 def filters(port: str, shown: str, preferences: Container[int]) -> Filters:
@@ -141,11 +144,11 @@ def _redirect(port: str, preference: int, options: "_Pairs") -> Redirect | None:
 
 def _pairs(shown: str) -> "list[_Pairs]":
     try:
-        found = json.loads(shown or "[]", object_pairs_hook=_Pairs)
+        found = json.loads(_some("tc filter", shown), object_pairs_hook=_Pairs)
     except ValueError as error:
-        raise HostError(f"tc printed something unexpected: {error}") from error
+        raise HostError(f"tc filter printed something unexpected: {error}") from error
     if isinstance(found, _Pairs) or not isinstance(found, list):
-        raise HostError(f"tc printed something unexpected: {shown[:40]!r}")
+        raise HostError(f"tc filter printed something unexpected: {shown[:40]!r}")
     return [entry for entry in found if isinstance(entry, _Pairs)]
 
 
@@ -173,8 +176,14 @@ class _Pairs(list[tuple[str, Any]]):
         return next(iter(self.all(key)), None)
 
 
-def _decode(text: str, kind: type[Any]) -> Any:  # noqa: ANN401 - typed by its callers
+def _decode(command: str, shown: str, kind: type[Any]) -> Any:  # noqa: ANN401 - typed by its callers
     try:
-        return msgspec.json.decode(text, type=kind)
+        return msgspec.json.decode(_some(command, shown), type=kind)
     except msgspec.DecodeError as error:
-        raise HostError(f"ip, bridge or tc printed something unexpected: {error}") from error
+        raise HostError(f"{command} printed something unexpected: {error}") from error
+
+
+def _some(command: str, shown: str) -> str:
+    if not shown.strip():
+        raise HostError(f"{command} succeeded but printed nothing, not even an empty list")
+    return shown

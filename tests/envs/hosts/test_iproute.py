@@ -56,9 +56,8 @@ def test_filters_of_a_kind_we_do_not_know_are_of_others() -> None:
     assert iproute.filters("vif1", shown, OURS).others == 1
 
 
-@pytest.mark.parametrize("shown", ["", "[]"])
-def test_a_port_without_filters_has_none(shown: str) -> None:
-    assert iproute.filters("vif1", shown, OURS) == iproute.Filters()
+def test_a_port_without_filters_has_none() -> None:
+    assert iproute.filters("vif1", "[]", OURS) == iproute.Filters()
 
 
 @given(st.text() | st.sampled_from(["0", "{}", '{"a":1}', "null", "[1]", '["x"]', "[[]]"]))

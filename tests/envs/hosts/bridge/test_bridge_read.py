@@ -23,6 +23,21 @@ def test_a_bridge_that_is_gone_is_an_error() -> None:
         answered(links="[]")
 
 
+@pytest.mark.parametrize(
+    ("answer", "command"),
+    [
+        ({"links": ""}, "ip link"),
+        ({"fdb": ""}, "bridge fdb"),
+        ({"mdb": "\n"}, "bridge mdb"),
+        ({"qdiscs": ""}, "tc qdisc"),
+        ({"filters": "vif1 \neth0 []\n"}, "tc filter"),
+    ],
+)
+def test_no_answer_is_never_taken_for_an_empty_list(answer: dict[str, str], command: str) -> None:
+    with pytest.raises(HostError, match=f"^{command} .* printed nothing"):
+        answered(**answer)
+
+
 def test_a_static_entry_is_state_and_a_learned_one_tells_who_is_behind_a_port() -> None:
     found = answered(
         fdb='[{"mac":"02:00:00:00:00:01","ifname":"vif1","vlan":1,"state":"static"},'
