@@ -1,4 +1,7 @@
-"""One KVM lab for all tests of the tier: two guests with a flow, a busy one, one by plain QEMU."""
+"""A KVM lab for the tests of a file: two guests with a flow, a busy one, one by plain QEMU.
+
+It ends with them: emulated guests keep a machine busy, and the tests of other tiers with it.
+"""
 
 from collections.abc import Iterator
 
@@ -12,7 +15,7 @@ from envs.hosts.kvm.lab.machine import Machine
 from envs.hosts.transport import RecordingTransport
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
     made = lab.up()
     try:
@@ -24,7 +27,7 @@ def machine() -> Iterator[Machine]:
         made.wait(remove_group, "the plain guest's cgroup stays")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def opened(machine: Machine) -> KvmHost:
     """The lab's host, opened once: describing it takes a second."""
     return KvmHost.open("qemu:///system", RecordingTransport(machine.transport))

@@ -1,4 +1,7 @@
-"""A real Xen host for the tests that need one: dom0 with a PVH and a PV guest, in QEMU."""
+"""A real Xen host for the tests of a file: dom0 with a PVH and a PV guest, in QEMU.
+
+It ends with them: an emulated host keeps a machine busy.
+"""
 
 from collections.abc import Iterator
 
@@ -9,9 +12,9 @@ from envs.hosts.xen.lab import Kind, Machine
 from envs.hosts.xen.lab.machine import up
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    """The host of all tests of the tier."""
+    """The host of all tests of a file."""
     made = up(Kind())
     try:
         yield made
@@ -19,7 +22,7 @@ def machine() -> Iterator[Machine]:
         made.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def opened(machine: Machine) -> XenHost:
     """The host, opened and described once: emulated, that takes seconds."""
     return XenHost.open("lab:xen", machine.transport)
