@@ -22,6 +22,12 @@ _MODULES = ("virtio_pci", "virtio_net")
 INIT = """#!/bin/busybox sh
 # The words of the kernel's command line that hold a dot are ours: ip.ADDRESS, to.ADDRESS, busy.N
 /bin/busybox --install -s /bin
+send() {  # after a silence, TCP would try again ever more seldom, so it starts anew
+    while :; do
+        iperf3 -c "$1" -t 86400 --connect-timeout 5000 --snd-timeout 10000 >/dev/null 2>&1
+        sleep 7
+    done
+}
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for module in $(cat /modules.order); do insmod /modules/$module.ko; done
 ip link set lo up
@@ -31,12 +37,13 @@ done
 for word in $(cat /proc/cmdline); do
     case $word in
         ip.*) ip addr add ${word#ip.}/16 dev eth0; echo "up ${word#ip.}";;
-        to.*) (while :; do iperf3 -c ${word#to.} -t 86400; sleep 1; done) >/dev/null 2>&1 & ;;
+        to.*) send ${word#to.} & ;;
         busy.*) for n in $(seq ${word#busy.}); do (while :; do :; done) & done;;
     esac
 done
-# It serves one at a time, and would wait minutes for one that is gone.
-while :; do iperf3 -s --rcv-timeout 10000 >/dev/null 2>&1; sleep 1; done
+# It serves one at a time. One that is gone it gives up after five seconds in which nobody else
+# has asked: each attempt, although refused, makes it wait anew. So senders pause for longer.
+while :; do iperf3 -s --rcv-timeout 5000 >/dev/null 2>&1; sleep 1; done
 """
 
 
