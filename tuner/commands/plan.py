@@ -52,7 +52,12 @@ class Plan(Record, frozen=True):
     metavar="FILE",
     help='What to expect by: the host\'s twin, from "tuner calibrate". [default: a rough one]',
 )
-@click.option("--script", "as_script", is_flag=True, help="Print the commands as a shell script.")
+@click.option(
+    "--script",
+    "as_script",
+    is_flag=True,
+    help="Print a shell script that applies the plan, or undoes it.",
+)
 @options.json_option
 def command(
     *,
