@@ -10,8 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from envs.hosts.xen.lab import PROGRAMS as XEN_PROGRAMS
+
+settings.register_profile("viotune", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("viotune")
 
 
 def _lab() -> str | None:

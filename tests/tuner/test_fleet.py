@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.errors import InputError
@@ -48,7 +48,6 @@ def test_a_list_that_is_not_there_is_refused() -> None:
         expand(["@/no/such/list"])
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_whatever_a_line_holds_is_a_host_or_refused_in_one_line(text: str) -> None:
     try:

@@ -142,14 +142,14 @@ def test_what_is_valid_is_read(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VALID)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_damaged_bytes_are_read_or_refused(folder: Path, name: str, data: st.DataObject) -> None:
     read_or_refused(folder, name, data.draw(damaged(VALID[name])))
 
 
 @pytest.mark.parametrize("name", [name for name in VALID if name.endswith((".json", ".jsonl"))])
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_spoilt_documents_are_read_or_refused(folder: Path, name: str, data: st.DataObject) -> None:
     lines = VALID[name].splitlines() if name.endswith(".jsonl") else [VALID[name]]
@@ -159,7 +159,7 @@ def test_spoilt_documents_are_read_or_refused(folder: Path, name: str, data: st.
 
 
 @pytest.mark.parametrize("name", ["scenario.toml", "training.toml"])
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_spoilt_configurations_are_read_or_refused(
     folder: Path, name: str, data: st.DataObject
@@ -188,7 +188,7 @@ def test_a_file_that_never_ends_is_refused(folder: Path, name: str) -> None:
 SNAPSHOT: Tree = {"affinity": {"g1/0": [0, 1]}, "bridge": {"mode": "stock"}, "kept": None}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(*[spoilt(SNAPSHOT).map(json.dumps).map(str.encode) | st.binary(max_size=50)] * 3)
 def test_spoilt_snapshots_are_merged_or_refused(found: bytes, ours: bytes, now: bytes) -> None:
     for work in (

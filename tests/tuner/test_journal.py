@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stumbling_host import FOUND
 
@@ -79,7 +79,6 @@ def test_a_journal_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         Journal(LocalTransport(), tmp_path / "file").append(BEGUN)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\n"), max_size=40), max_size=5))
 def test_rubbish_is_one_clear_line(lines: list[str]) -> None:
     if not lines:

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.errors import HostError
@@ -17,7 +17,6 @@ def text(tree: object) -> bytes:
     return msgspec.json.encode(tree)
 
 
-@settings(deadline=None)
 @given(trees, trees)
 def test_what_we_have_set_goes_back_as_found(found: object, ours: object) -> None:
     merged = merge(text(found), [text(ours)], text(ours))
@@ -25,13 +24,11 @@ def test_what_we_have_set_goes_back_as_found(found: object, ours: object) -> Non
     assert merged.kept == ()
 
 
-@settings(deadline=None)
 @given(trees, trees)
 def test_a_host_as_found_stays_so(found: object, ours: object) -> None:
     assert merge(text(found), [text(ours)], text(found)).snapshot == text(found)
 
 
-@settings(deadline=None)
 @given(trees, trees)
 def test_without_anything_of_ours_all_stays(found: object, now: object) -> None:
     merged = merge(text(found), [], text(now))
@@ -39,7 +36,6 @@ def test_without_anything_of_ours_all_stays(found: object, now: object) -> None:
     assert bool(merged.kept) == (found != now)
 
 
-@settings(deadline=None)
 @given(trees, trees, trees)
 def test_when_all_may_be_ours_all_goes_back(found: object, ours: object, now: object) -> None:
     merged = merge(text(found), [text(ours), text(now)], text(now))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.hosts.change import Change, Command
@@ -26,7 +26,6 @@ def run(made: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(words, input=made.encode(), capture_output=True, check=False)
 
 
-@settings(deadline=None)
 @given(HOSTILE, HOSTILE, st.sampled_from(["apply", "undo"]))
 def test_a_hostile_name_stays_one_argument_and_runs_nothing(name: str, uri: str, way: str) -> None:
     command = ("printf", "%s", name)

@@ -334,7 +334,7 @@ def test_a_host_that_cannot_be_put_back_is_left_for_a_rollback(host: StumblingHo
     assert host.now == FOUND
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sets(st.integers(0, 60), max_size=2), st.booleans())
 def test_a_host_that_stumbles_anywhere_ends_as_found_or_as_confirmed(
     stumbles: set[int], confirm: bool

@@ -58,7 +58,7 @@ def spoilt(draw: st.DrawFn, tree: Any) -> Any:  # noqa: ANN401 - what JSON holds
     return draw(junk | HOSTILE.map(lambda text: [text]) | HOSTILE.map(lambda text: {text: text}))
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(spoilt(SNAPSHOT))
 def test_a_spoilt_snapshot_is_refused_or_runs_nothing_else(tree: Any) -> None:  # noqa: ANN401
     try:
