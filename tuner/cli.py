@@ -39,7 +39,7 @@ Hosts:
 
 \b
 Exit codes:
-  0  done
+  0  done, or nothing to do
   1  another error
   2  wrong usage, file or value
   3  an agent that cannot be used

@@ -158,7 +158,19 @@ def test_apply_then_status_then_rollback(tuner: Run, host: StumblingHost, settin
     assert json.loads(tuner("status", "--host", "fake:", "--json")[1])["state"] == "confirmed"
     assert tuner("rollback", "--host", "fake:")[0] == 0
     assert host.now == FOUND
-    assert tuner("rollback", "--host", "fake:")[0] == 2
+
+
+def test_rolling_back_where_nothing_is_to_be_undone_succeeds_and_says_so(
+    tuner: Run, host: StumblingHost
+) -> None:
+    code, out, _ = tuner("rollback", "--host", "fake:")
+    assert (code, out) == (0, "fake: nothing to undo: no change of this host is confirmed\n")
+    code, out, _ = tuner("rollback", "--host", "fake:", "--json")
+    assert (code, json.loads(out)["changes"]) == (0, [])
+    assert host.now == FOUND
+    code, _, err = tuner("rollback", "--host", "fake:", "--to", "1")
+    assert code == 2
+    assert "no change of this host is confirmed" in err
 
 
 def test_apply_says_what_it_did_to_people(tuner: Run, host: StumblingHost, setting: str) -> None:

@@ -2,6 +2,7 @@
 
 import click
 
+from envs.errors import about
 from envs.host import Record, Settings
 from tuner.commands import options
 from tuner.console import Output
@@ -35,21 +36,24 @@ class Rollback(Record, frozen=True):
 def command(*, uri: str, to: int | None, force: bool, confirm_within: int, as_json: bool) -> None:
     """Undo confirmed changes of a host, or what waits for a confirmation or a killed tuner left.
 
-    What somebody else has changed since stays, and is named.
+    What somebody else has changed since stays, and is named. Where there is nothing to undo, this
+    says so and succeeds: the host is where a script wants it.
     """
     output = Output(as_json=as_json)
     kept: tuple[str, ...] = ()
     with options.held(uri, confirm_within, over_a_hold=True) as held, interrupts():
         before = held.host.settings()
         summary = recover(held)
-        if to is not None or not summary:
+        if not summary and to is None and not held.journal.standing().generations:
+            summary = "nothing to undo: no change of this host is confirmed"
+        elif to is not None or not summary:
             kept = roll_back(held, to=to, force=force)
             summary = "undid the last change" if to is None else f"back to before change {to}"
             if kept:
                 summary += f", but kept what somebody else set since: {', '.join(kept)}"
         settings = held.host.settings()
     changes = differences(before, settings)
-    output.show(f"{uri}: {summary}")
+    output.show(about(uri, summary))
     if changes:
         output.show(diff_table(changes))
     output.emit(Rollback(host=uri, summary=summary, settings=settings, changes=changes, kept=kept))
