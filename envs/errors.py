@@ -68,10 +68,15 @@ class HostBusy(HostError):
     exit_code = 7
 
 
+def about(uri: str, text: str) -> str:
+    """A line about a host, which begins with its URI: ``xen: xl info: ...``."""
+    return f"{uri.rstrip(':')}: {text}"
+
+
 @contextlib.contextmanager
 def naming(uri: str) -> Iterator[None]:
-    """Begin the message of any error inside with the host: ``xen: xl info: ...``."""
+    """Make the message of any error inside one about that host."""
     try:
         yield
     except TunerError as error:
-        raise type(error)(f"{uri.rstrip(':')}: {error}") from error
+        raise type(error)(about(uri, str(error))) from error

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from envs.errors import InputError
+from envs.errors import InputError, about
 from tuner.compare import STOCK, Score
 from tuner.labels import label
 from tuner.report import ALL_HOSTS, Comparison, Row
@@ -87,7 +87,7 @@ def bandwidth_against_cores(host: str, rows: Sequence[Row], tried: Sequence[Scor
         )  # fmt: skip
     axes.set_xlabel("cores used for I/O")
     axes.set_ylabel("bandwidth (Gb/s)")
-    axes.set_title(f"{host}: bandwidth against cores", loc="left")
+    axes.set_title(about(host, "bandwidth against cores"), loc="left")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     label(figure, axes, points, [*((s.cores, s.bandwidth) for s in tried), *arrow])
     return figure

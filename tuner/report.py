@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from rich.table import Table
 
-from envs.errors import InputError
+from envs.errors import InputError, about
 from envs.host import Record
 from envs.reward import Guards
 from tuner.compare import Results, Score
@@ -129,7 +129,7 @@ def tables(made: Comparison) -> list[Table]:
         found.append(_table(host, [row for row in made.rows if row.host == host]))
         proposed = [row for row in made.proposed if row.host == host]
         if proposed:
-            found.append(_table(f"{host}: best trial of each, kept or not", proposed))
+            found.append(_table(about(host, "best trial of each, kept or not"), proposed))
     return found
 
 

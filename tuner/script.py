@@ -8,6 +8,7 @@ name of its own.
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from envs.errors import about
 from envs.hosts.change import Change, Command
 
 _HEAD = """\
@@ -59,7 +60,7 @@ def script(uri: str, policy: str, changes: Sequence[Change]) -> str:
     )
     return "".join(
         (
-            _HEAD.format(title=_comment(f"{uri}: what {policy} would change")),
+            _HEAD.format(title=_comment(about(uri, f"what {policy} would change"))),
             _function("apply", there),
             _function("undo", back),
             *(f"{name}={shlex.quote(word)}\n\n" for word, name in names.items()),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from envs.errors import about
 from tuner import fleet
 from tuner.commands import options
 from tuner.console import Output
@@ -83,7 +84,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
 def _fleet(output: Output, hosts: tuple[str, ...], words: list[str], at_once: int) -> int:
     def told(line: fleet.Line) -> None:
-        output.say(f"{line.host}: {line.outcome}")
+        output.say(about(line.host, line.outcome))
 
     with interrupts() as noted:
         done = fleet.tune_all(hosts, words, at_once=at_once, noted=noted, told=told)

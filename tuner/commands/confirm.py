@@ -2,7 +2,7 @@
 
 import click
 
-from envs.errors import InputError
+from envs.errors import InputError, about
 from envs.host import Record, Settings
 from tuner import watchdog
 from tuner.commands import options
@@ -32,11 +32,13 @@ def command(*, uri: str, as_json: bool) -> None:
     output = Output(as_json=as_json)
     with options.opened(uri) as host:
         if not isinstance(host, LiveHost):
-            raise InputError(f"{uri}: a simulated host keeps nothing, so there is none to confirm")
+            raise InputError(
+                about(uri, "a simulated host keeps nothing, so there is none to confirm")
+            )
         journal = journal_of(host)
         pending = journal.standing().pending
         if pending is None or pending.held is None:
-            raise InputError(f"{uri}: nothing waits for a confirmation; see: tuner status")
+            raise InputError(about(uri, "nothing waits for a confirmation; see: tuner status"))
         snapshot, settings = host.snapshot(), host.settings()
         summary = f"confirmed what was held since {pending.held.time}"
         journal.close(
@@ -47,7 +49,7 @@ def command(*, uri: str, as_json: bool) -> None:
             watchdog.take(host.transport, host.state_dir, found.token)
     changes = differences(pending.begun.found, settings)
     edited = changed(pending.held.snapshot.encode(), snapshot)
-    output.show(f"{uri}: {summary}")
+    output.show(about(uri, summary))
     if edited:
         output.show(f"somebody else has set meanwhile, and this stays, too: {', '.join(edited)}")
     output.show(diff_table(changes))

@@ -88,7 +88,7 @@ def command(
             noted.check()
         spec, found = host.describe(), host.settings()
         budget = options.budget_of(spec.kind, seconds=seconds)
-        with output.progress(1, uri) as step:
+        with output.progress(1, f"{uri}, {chosen.name}") as step:
             step("the host as found")
             sample = host.measure(budget.seconds)
         history = History(spec=spec, baseline=found, baseline_sample=sample, guards=rules)

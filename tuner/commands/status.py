@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from envs.errors import HostError
+from envs.errors import HostError, about
 from envs.host import Host, Record, Settings
 from tuner import watchdog
 from tuner.commands import options
@@ -78,7 +78,7 @@ def command(*, uri: str, as_json: bool) -> None:
     output = Output(as_json=as_json)
     with options.opened(uri) as host:
         status = examine(uri, host)
-    output.show(f"{uri}: {status.summary}")
+    output.show(about(uri, status.summary))
     if status.changes:
         output.show(diff_table(status.changes))
     elif status.edited:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from agents.policy import Policy
-from envs.errors import HostBusy, HostError, InputError, Unprivileged
+from envs.errors import HostBusy, HostError, InputError, Unprivileged, about
 from envs.host import Record
 from envs.reward import Guards
 from tuner import watch
@@ -123,7 +123,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
             try:
                 with options.opened(uri) as host:
                     if not isinstance(host, LiveHost):
-                        raise InputError(f"{uri}: a simulated host's load does not change")
+                        raise InputError(about(uri, "a simulated host's load does not change"))
                     kind = host.describe().kind
                 budget = options.budget_of(kind, tries=tries, pairs=pairs, seconds=seconds)
                 told = _look(uri, memory, chosen, budget, rules, confirm_within, noted)
@@ -185,4 +185,4 @@ def _tell(output: Output, told: Told) -> None:
     if output.as_json:
         click.echo(msgspec.json.encode(told).decode())
     else:
-        output.show(f"{told.host}: {told.event}: {told.reason}")
+        output.show(about(told.host, f"{told.event}: {told.reason}"))

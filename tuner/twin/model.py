@@ -8,7 +8,7 @@ and receive.
 
 from collections.abc import Mapping
 
-from envs.errors import InputError
+from envs.errors import InputError, about
 from envs.host import Core, HostSpec, Sample, Settings
 from envs.scenario import (
     DriverDomain,
@@ -78,7 +78,7 @@ def scenario_of(spec: HostSpec, found: Settings, sample: Sample, name: str) -> S
     kind = spec.kind if spec.kind in ("xen", "kvm", "lab") else "kvm"
     flows = _flows(spec, sample)
     if not flows:
-        raise InputError(f"{spec.uri}: there is no traffic to learn from")
+        raise InputError(about(spec.uri, "there is no traffic to learn from"))
     limits = spec.limits
     lab = kind == "lab"
     try:

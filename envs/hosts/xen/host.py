@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from envs import knobs
-from envs.errors import HostError, InputError, NotApplied, naming
+from envs.errors import HostError, InputError, NotApplied, about, naming
 from envs.host import HostSpec, Sample, Settings, from_json, to_json
 from envs.hosts.change import Change, Command, commands
 from envs.hosts.roles import LOOK, roles_of
@@ -193,15 +193,18 @@ def _same_guests(uri: str, described: Present, present: Present) -> None:
     was, now = described.domids, present.domids
     for uuid, name in {**described.names, **present.names}.items():
         if uuid not in now:
-            raise HostError(f"{uri}: guest {name!r} is gone since the host was described")
+            raise HostError(about(uri, f"guest {name!r} is gone since the host was described"))
         if uuid not in was:
-            raise HostError(f"{uri}: guest {name!r} is new since the host was described")
+            raise HostError(about(uri, f"guest {name!r} is new since the host was described"))
         if was[uuid] != now[uuid]:
             raise HostError(
-                f"{uri}: guest {name!r} was rebooted or migrated: it was domain {was[uuid]}, "
-                f"it is domain {now[uuid]}"
+                about(
+                    uri,
+                    f"guest {name!r} was rebooted or migrated: it was domain {was[uuid]}, "
+                    f"it is domain {now[uuid]}",
+                )
             )
     for key in described.vifs.keys() ^ present.vifs.keys():
         uuid, _, device = key.rpartition("/")
         what = "new" if key in present.vifs else "gone"
-        raise HostError(f"{uri}: {device} of guest {described.names[uuid]!r} is {what}")
+        raise HostError(about(uri, f"{device} of guest {described.names[uuid]!r} is {what}"))
