@@ -153,7 +153,7 @@ def _gained(sample: Sample, gain: float) -> Sample:
 
 def _report(gain: float, pairs: int, judged: list[Judgement]) -> None:
     outcomes = Counter(judgement.outcome for judgement in judged)
-    kept = outcomes["keep"]
+    kept = outcomes["better"]
     seconds = sorted(2.0 * one.pairs * (2.0 + SETTLE) for one in judged)
     told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
     print(f"true gain {gain:.0%}, at most {pairs} pairs: {told}")

@@ -102,7 +102,7 @@ def conclusion(made: Comparison) -> str:
     if agent.broken:
         lines.append(f"The agent's setting missed a guard: {', '.join(agent.broken)}.")
     if not allowed:
-        return "\n".join([*lines, "No heuristic kept all guards in every round."])
+        return "\n".join([*lines, "Each heuristic's setting missed a guard."])
     best = max(allowed, key=lambda row: row.ratio.mean)
     lines.append(f"best heuristic ({best.policy})  {_figures(best)}, {best.ratio.mean:.2f} times")
     lines.append(_verdict(made.scores, AGENT, best.policy))

@@ -17,7 +17,7 @@ from envs.host import HostSpec, Record, Settings
 from envs.reward import LEAST_GBPS, Guards, Verdict, bandwidth, judge
 from tuner.pairs import Pair, pool
 
-Outcome = Literal["keep", "no difference", "worse", "guard broken", "cannot tell"]
+Outcome = Literal["better", "no difference", "worse", "guard broken", "cannot tell"]
 
 CONFIDENCE = 0.95
 ONE_SIDED = (1.0 - CONFIDENCE) / 2.0
@@ -134,7 +134,7 @@ def decide(gain: Interval, guards: Sequence[GuardJudgement]) -> tuple[Outcome, s
             f"{_shortfalls(missed)}; more --pairs or --seconds would tell"
         )
     if gain.positive:
-        return "keep", f"better beyond noise: bandwidth per core {ratio(gain)} as found"
+        return "better", f"better beyond noise: bandwidth per core {ratio(gain)} as found"
     if gain.negative:
         return "worse", f"worse beyond noise: bandwidth per core {ratio(gain)} as found"
     if gain.low is None or gain.high is None or max(-gain.low, gain.high) > RESOLUTION:

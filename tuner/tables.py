@@ -77,7 +77,7 @@ def verdict_table(rows: Sequence[tuple[str, Verdict]]) -> Table:
             f"{verdict.bandwidth:.2f}",
             f"{verdict.cores:.2f}",
             f"{verdict.per_core:.2f}",
-            ", ".join(verdict.broken) or "kept",
+            ", ".join(verdict.broken) or "hold",
         )
     return table
 

@@ -194,7 +194,7 @@ def choose(judgements: list[Judgement]) -> int | None:
     Of those that are better beyond noise it is the one whose gain is surest: the highest lower
     end of the interval.
     """
-    good = [index for index, j in enumerate(judgements) if j.outcome == "keep"]
+    good = [index for index, j in enumerate(judgements) if j.outcome == "better"]
     return max(good, key=lambda index: judgements[index].gain.low or 0.0, default=None)
 
 
@@ -204,6 +204,4 @@ def _why(tried: list[Tried], kept: int | None) -> str:
     if not tried:
         return "the host is left as found"
     outcomes = ", ".join(t.judgement.outcome for t in tried)
-    return (
-        f"none is better beyond noise with its guards kept ({outcomes}): the host is left as found"
-    )
+    return f"none is better and holds all guards ({outcomes}): the host is left as found"

@@ -15,7 +15,7 @@ COUNT = 60
 
 
 def kept(gain: float) -> int:
-    return sum(one.outcome == "keep" for one in trials(recorded(), gain, pairs=12, count=COUNT))
+    return sum(one.outcome == "better" for one in trials(recorded(), gain, pairs=12, count=COUNT))
 
 
 def test_what_is_no_better_is_kept_no_more_often_than_stated() -> None:

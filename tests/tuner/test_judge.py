@@ -18,7 +18,7 @@ def pairs(*gbps: tuple[float, float], cores: float = 1.0) -> list[Pair]:
 
 def test_twice_the_bandwidth_every_time_is_kept() -> None:
     judgement = judge_pairs(SPEC, FOUND, FOUND, pairs((5.0, 10.0), (5.1, 10.1), (4.9, 10.0)))
-    assert judgement.outcome == "keep"
+    assert judgement.outcome == "better"
     assert judgement.gain.mean == pytest.approx(math.log(2.0), abs=0.02)
     assert judgement.after.per_core == pytest.approx(10.03, abs=0.01)
 
@@ -43,7 +43,7 @@ def test_a_gain_that_comes_and_goes_cannot_be_told() -> None:
 
 def test_drift_that_hits_both_sides_of_each_pair_does_not_hide_a_gain() -> None:
     measured = pairs((4.0, 4.8), (5.0, 6.0), (7.0, 8.4))
-    assert judge_pairs(SPEC, FOUND, FOUND, measured).outcome == "keep"
+    assert judge_pairs(SPEC, FOUND, FOUND, measured).outcome == "better"
 
 
 def test_a_load_that_doubles_or_stops_meanwhile_cannot_be_judged() -> None:
@@ -75,7 +75,7 @@ def test_a_guard_that_may_be_missed_cannot_be_told_and_is_not_kept() -> None:
 
 def test_a_guard_missed_once_and_kept_on_average_is_no_obstacle() -> None:
     measured = pairs((5.0, 4.0), (5.0, 6.0), (5.0, 5.1), cores=0.25)
-    assert judge_pairs(SPEC, FOUND, FOUND, measured).outcome == "keep"
+    assert judge_pairs(SPEC, FOUND, FOUND, measured).outcome == "better"
 
 
 def test_starving_one_guest_once_is_hopeless_however_well_the_rest_goes() -> None:
@@ -89,7 +89,7 @@ def test_starving_one_guest_once_is_hopeless_however_well_the_rest_goes() -> Non
 def test_guards_can_be_loosened() -> None:
     measured = pairs((5.0, 4.0), (5.0, 4.01), (5.0, 3.99), cores=0.5)
     loose = Guards(bandwidth=0.5, guest_bandwidth=0.5)
-    assert judge_pairs(SPEC, FOUND, FOUND, measured, loose).outcome == "keep"
+    assert judge_pairs(SPEC, FOUND, FOUND, measured, loose).outcome == "better"
 
 
 @given(st.lists(st.floats(-3.0, 3.0), min_size=2, max_size=8))
@@ -99,7 +99,7 @@ def test_an_interval_surrounds_its_mean_and_decides_one_way(values: list[float])
     assert found.high is not None
     assert found.low <= found.mean <= found.high
     outcome, reason = decide(found, ())
-    assert (outcome == "keep") == (found.low > 0.0)
+    assert (outcome == "better") == (found.low > 0.0)
     assert reason
 
 

@@ -133,5 +133,5 @@ def show(output: Output, tuning: Tuning) -> None:
         rows = [("as found", best.judgement.before), ("as kept", best.judgement.after)]
     output.heading("Host")
     output.show(verdict_table(rows), "", tuning.reason)
-    for tried in tuning.trials if best is None else ():
-        output.show(f"  {tried.judgement.outcome}: {tried.judgement.reason}")
+    for number, tried in enumerate(tuning.trials if best is None else (), 1):
+        output.show(f"  try {number}: {tried.judgement.reason}")
