@@ -7,6 +7,7 @@ of its own as well.
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from envs.errors import InputError, about
 from tuner.compare import STOCK, Score
-from tuner.labels import label
+from tuner.labels import Point, label
 from tuner.report import ALL_HOSTS, Comparison, Row
 
 DPI = 150
@@ -46,14 +47,15 @@ def save(made: Comparison, folder: Path) -> tuple[Path, ...]:
 def bandwidth_against_cores(host: str, rows: Sequence[Row], tried: Sequence[Score]) -> Figure:
     """Every setting measured, what each policy kept, and the way from stock to the agent.
 
-    Grey lines join points of equal bandwidth per core; the green one is the Pareto front: no
-    setting measured gave more bandwidth for fewer cores.
+    Grey lines join points of equal bandwidth per core, which stands at their ends outside the
+    picture; the green one is the Pareto front: no setting measured gave more bandwidth for fewer
+    cores.
     """
     figure, axes = _figure(7.2, 5.0)
     cores = [*(row.cores for row in rows), *(score.cores for score in tried)]
     gbps = [*(row.bandwidth for row in rows), *(score.bandwidth for score in tried)]
-    axes.set_xlim(0.0, max(cores) * 1.18)
-    axes.set_ylim(0.0, max(gbps) * 1.15)
+    axes.set_xlim(*_span(cores))
+    axes.set_ylim(*_span(gbps))
     _iso_lines(axes)
     kept = [score for score in tried if score.holds]
     missed = [score for score in tried if not score.holds]
@@ -65,7 +67,7 @@ def bandwidth_against_cores(host: str, rows: Sequence[Row], tried: Sequence[Scor
         [s.cores for s in missed], [s.bandwidth for s in missed], s=18, color=RED, alpha=0.5,
         marker="x", lw=1.0, label="… that missed a guard",
     )  # fmt: skip
-    _front(
+    front = _front(
         axes,
         [
             *((s.cores, s.bandwidth) for s in kept),
@@ -78,18 +80,18 @@ def bandwidth_against_cores(host: str, rows: Sequence[Row], tried: Sequence[Scor
         axes.scatter(
             [x], [y], s=64, color=_colour(policy), edgecolors="white", lw=0.8, zorder=order
         )
-    arrow: list[tuple[float, float]] = []
+    lines = [*front]
     if LEARNED in points and STOCK in points:
-        arrow = _between(points[STOCK], points[LEARNED])
+        lines.append((points[STOCK], points[LEARNED]))
         axes.annotate(
             "", xy=points[LEARNED], xytext=points[STOCK], zorder=3,
             arrowprops={"arrowstyle": "-|>", "color": BLUE, "lw": 1.6, "shrinkA": 5, "shrinkB": 5},
         )  # fmt: skip
     axes.set_xlabel("cores used for I/O")
     axes.set_ylabel("bandwidth (Gb/s)")
-    axes.set_title(about(host, "bandwidth against cores"), loc="left")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    label(figure, axes, points, [*((s.cores, s.bandwidth) for s in tried), *arrow])
+    axes.set_title(about(host, "bandwidth against cores"), loc="left", pad=16)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    label(figure, axes, points, [(s.cores, s.bandwidth) for s in tried], lines)
     return figure
 
 
@@ -166,37 +168,50 @@ def _colour(policy: str) -> str:
     return ORANGE if policy != LEARNED else BLUE
 
 
-def _between(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
-    """Points along a line, close enough that no name fits between them."""
-    (x, y), (to_x, to_y) = start, end
-    return [(x + (to_x - x) * n / 24, y + (to_y - y) * n / 24) for n in range(25)]
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    """The part of an axis to show: from 0, or nearer where that would leave much of it empty.
+
+    At least half of the largest value is shown, so that little does not look like much.
+    """
+    least, most = min(values), max(values)
+    low = min(least - (most - least) / 4, most / 2)
+    return (low if low > most / 5 else 0.0), most * 1.15
 
 
 def _iso_lines(axes: Axes) -> None:
-    """Lines of equal Gb/s per core, labelled where they leave the picture."""
-    right, top = axes.get_xlim()[1], axes.get_ylim()[1]
-    for slope in _round_steps(top / right):
-        x, y = (right, slope * right) if slope * right <= top else (top / slope, top)
-        axes.plot([0.0, x], [0.0, y], color=GRID, lw=0.9, zorder=0)
-        beside = x == right
+    """Lines of equal Gb/s per core, with that figure where they leave the picture."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    middle = top / right
+    lowest, highest = (
+        max(middle / 3, bottom / right),
+        min(middle * 2, top / left if left else math.inf),
+    )
+    name = "equal Gb/s per core"
+    for slope in MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]).tick_values(lowest, highest):
+        if not lowest < slope < highest:
+            continue
+        axes.axline((0.0, 0.0), slope=slope, color=GRID, lw=0.9, zorder=0, label=name)
+        name = "_"  # one line stands for all in the legend
+        at_side = slope * right <= top
         axes.annotate(
-            f"{slope:g} Gb/s per core", xy=(x, y), xytext=(-3, -2), textcoords="offset points",
-            ha="right", va="top" if not beside else "bottom", fontsize=7, color=FAINT,
+            f"{slope:g}", xy=(right, slope * right) if at_side else (top / slope, top),
+            xytext=(3, 0) if at_side else (0, 3), textcoords="offset points",
+            ha="left" if at_side else "center", va="center" if at_side else "bottom",
+            fontsize=7, color=FAINT, annotation_clip=False,
         )  # fmt: skip
 
 
-def _round_steps(middle: float) -> list[float]:
-    """A few round slopes around the diagonal of the picture."""
-    steps = [m * 10.0**e for e in range(-3, 5) for m in (1, 1.5, 2, 3, 5, 7)]
-    return [step for step in steps if middle / 3 <= step <= middle * 3]
-
-
-def _front(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
-    """The Pareto front of (cores, bandwidth): fewer cores, more bandwidth."""
-    front: list[tuple[float, float]] = []
+def _front(axes: Axes, points: Sequence[Point]) -> list[tuple[Point, Point]]:
+    """The Pareto front of (cores, bandwidth): fewer cores, more bandwidth; its lines."""
+    front: list[Point] = []
     for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or y > front[-1][1]:
             front.append((x, y))
-    if len(front) > 1:
-        xs, ys = zip(*front, strict=True)
-        axes.step(xs, ys, where="post", color=GREEN, lw=1.3, label="Pareto front", zorder=2)
+    if len(front) < 2:
+        return []
+    axes.step(
+        *zip(*front, strict=True), where="post", color=GREEN, lw=1.3, label="Pareto front", zorder=2
+    )
+    corners = [(there[0], here[1]) for here, there in pairwise(front)]
+    path = [point for pair in zip(front, corners, strict=False) for point in pair] + front[-1:]
+    return list(pairwise(path))

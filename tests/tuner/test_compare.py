@@ -87,6 +87,20 @@ def test_pictures_are_drawn(results: Results, tmp_path: Path) -> None:
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_figures_of_equal_bandwidth_per_core_stand_outside_where_no_point_is(
+    results: Results,
+) -> None:
+    plots = pytest.importorskip("tuner.plots")
+    made = report.comparison(results, BUDGET, Guards())
+    figure = plots.bandwidth_against_cores("fake:", made.rows, made.tried)
+    figure.draw_without_rendering()
+    axes, room = figure.axes[0], figure.axes[0].get_window_extent()
+    figures = [text for text in axes.texts if text.get_text().replace(".", "").isdigit()]
+    assert len(figures) > 1
+    assert not any(text.get_window_extent().overlaps(room) for text in figures)
+    assert axes.get_title(loc="left") == "fake: bandwidth against cores"
+
+
 def test_several_hosts_get_a_summary_over_all() -> None:
     scores = [score(host, run, ratio) for host, ratio in (("a", 2.0), ("b", 0.5)) for run in (0, 1)]
     last = report.summary(scores)[-1]
