@@ -92,15 +92,19 @@ def _worst(seen: Trace) -> list[int]:
 
 
 def _queues(axes: Axes, seen: Trace, shown: Sequence[int]) -> None:
+    on_top = f" + {seen.ring}" if seen.ring else ""
     for (name, colour), vif in zip(
         _cycle([seen.vifs[v] for v in shown], GUESTS).items(), shown, strict=True
     ):
-        label = f"{name} (of {seen.limits[vif]})"
+        label = f"{name} (of {seen.limits[vif]}{on_top})"
         axes.plot(1e3 * seen.seconds, seen.queued[:, vif], lw=0.8, color=colour, label=label)
     axes.set_ylabel("packets queued")
     axes.set_ylim(bottom=0.0)
     axes.grid(axis="y", color=GRID, lw=0.7)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7, frameon=False)
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7, frameon=False,
+        title="queue + free ring slots" if seen.ring else None, title_fontsize=7,
+    )  # fmt: skip
 
 
 def _drops(axes: Axes, seen: Trace, shown: Sequence[int]) -> None:

@@ -26,9 +26,11 @@ class Trace:
     ``seconds`` are the moments, from the end of the warm-up. ``running`` has a column for each of
     ``cores``: the index in ``names`` (backends first, then VCPUs) of who runs there, or ``IDLE``
     (on a ``polled`` core: looking for work). ``queued`` has a column for each of ``vifs``: packets
-    in the queue towards the guest; ``limits`` are the lengths of these queues. ``drops`` counts,
-    since the start of the trace, packets lost at each vif's queue, and in two more columns those
-    lost on the way in, at the NIC's ring, and on the way out, at the uplink's queue.
+    in the queue towards the guest; ``limits`` are the lengths of these queues, ``ring`` the slots
+    of a guest's ring, whose free ones come on top where the driver domain hands packets straight
+    on (else 0). ``drops`` counts, since the start of the trace, packets lost at each vif's queue,
+    and in two more columns those lost on the way in, at the NIC's ring, and on the way out, at the
+    uplink's queue.
     """
 
     seconds: np.ndarray[tuple[int], np.dtype[np.float64]]
@@ -37,6 +39,7 @@ class Trace:
     vifs: tuple[str, ...]
     polled: tuple[int, ...]
     limits: tuple[int, ...]
+    ring: int
     running: Table
     queued: Table
     drops: Table
@@ -76,6 +79,7 @@ def trace(
         vifs=spec.vifs,
         polled=found.side_cores if found.polling else (),
         limits=tuple(found.tx_queue[name] for name in spec.vifs),
+        ring=scenario.driver_domain.ring if s["through_ring"] else 0,
         running=np.array(running, np.int64),
         queued=np.array(queued, np.int64),
         drops=lost - lost[0],

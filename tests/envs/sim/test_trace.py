@@ -41,6 +41,13 @@ def test_drops_only_grow_and_come_with_a_full_queue() -> None:
     assert seen.limits == (4,) * len(seen.vifs)
 
 
+@pytest.mark.parametrize(("name", "ring"), [("xen-2008-mixed", 256), ("modern-xen", 0)])
+def test_no_queue_holds_more_than_its_limit_and_the_ring_on_top(name: str, ring: int) -> None:
+    seen = trace(load(name), None, SECONDS)
+    assert seen.ring == ring
+    assert (seen.queued <= np.array(seen.limits) + ring).all()
+
+
 def test_a_trace_needs_an_interval_and_moments() -> None:
     with pytest.raises(InputError, match="at least 1"):
         trace(SCENARIO, None, SECONDS, moments=0)
