@@ -180,11 +180,15 @@ def essence(found: Standing) -> tuple[Event, ...]:
 class Journal:
     """The journal of the host whose state lives in ``folder`` there; ``copy`` is a file here.
 
-    Reading needs no lock; only the holder of the lock may append.
+    Reading needs no lock; only the holder of the lock may append. A simulated host has no watchdog
+    (``watched``) that could have put it back.
     """
 
-    def __init__(self, transport: Transport, folder: Path, copy: Path | None = None) -> None:
+    def __init__(
+        self, transport: Transport, folder: Path, copy: Path | None = None, *, watched: bool = True
+    ) -> None:
         self._transport, self._folder, self._copy = transport, folder, copy
+        self._watched = watched
         self._size = 0
 
     def append(self, event: Event) -> None:
@@ -196,7 +200,8 @@ class Journal:
 
         Raises Reverted where the watchdog has put the host back before it could be confirmed.
         """
-        self._write(event, "close", "must" if isinstance(event, Confirmed) else "may")
+        must = self._watched and isinstance(event, Confirmed)
+        self._write(event, "close", "must" if must else "may")
 
     def events(self) -> tuple[Event, ...]:
         """All events, oldest first. Raises HostError naming a line that cannot be read."""

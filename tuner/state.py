@@ -76,7 +76,7 @@ def held(
     """
     if not isinstance(host, LiveHost):
         with TemporaryDirectory(prefix="viotune-") as folder:
-            journal = Journal(LocalTransport(), Path(folder))
+            journal = Journal(LocalTransport(), Path(folder), watched=False)
             yield Held(host, journal, watchdog=None, confirm_within=confirm_within)
         return
     dog = Watchdog(host.transport, host.state_dir, confirm_within)

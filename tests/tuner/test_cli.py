@@ -190,6 +190,13 @@ def test_a_host_that_fails_in_the_middle_is_put_back(
     assert host.now == FOUND
 
 
+def test_a_simulated_host_is_tuned_as_well(tuner: Run) -> None:
+    words = ("--policy", "liao-all", "--seconds", "0.02", "--guard", "tolerance=0.5", "--json")
+    code, out, err = tuner("apply", "--host", "sim:lab", *words)
+    assert code == 0, err
+    assert json.loads(out)["kept"] is not None
+
+
 def test_a_simulated_host_keeps_nothing(tuner: Run) -> None:
     code, out, _ = tuner("status", "--host", "sim:lab")
     assert code == 0
