@@ -126,23 +126,21 @@ def judge_pairs(
 
 def decide(gain: Interval, guards: Sequence[GuardJudgement]) -> tuple[Outcome, str]:
     """The outcome and the reason for it, in words."""
+    so = f"bandwidth per core {ratio(gain)} that of the host as found"
     if broken := [guard for guard in guards if guard.broken]:
         return "guard broken", f"misses the guard on {_shortfalls(broken)}"
     if gain.positive and (missed := [guard for guard in guards if guard.missed]):
         return "cannot tell", (
-            f"bandwidth per core {ratio(gain)} as found, but it may miss the guard on "
-            f"{_shortfalls(missed)}; more --pairs or --seconds would tell"
-        )
-    if gain.positive:
-        return "better", f"better beyond noise: bandwidth per core {ratio(gain)} as found"
-    if gain.negative:
-        return "worse", f"worse beyond noise: bandwidth per core {ratio(gain)} as found"
-    if gain.low is None or gain.high is None or max(-gain.low, gain.high) > RESOLUTION:
-        return "cannot tell", (
-            f"hidden by noise: bandwidth per core {ratio(gain)} as found; "
+            f"{so}, but it may miss the guard on {_shortfalls(missed)}; "
             "more --pairs or --seconds would tell"
         )
-    return "no difference", f"no difference: bandwidth per core {ratio(gain)} as found"
+    if gain.positive:
+        return "better", f"better beyond noise: {so}"
+    if gain.negative:
+        return "worse", f"worse beyond noise: {so}"
+    if gain.low is None or gain.high is None or max(-gain.low, gain.high) > RESOLUTION:
+        return "cannot tell", f"hidden by noise: {so}; more --pairs or --seconds would tell"
+    return "no difference", f"no difference: {so}"
 
 
 def restless(pairs: Sequence[Pair]) -> tuple[Outcome, str] | None:

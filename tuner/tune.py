@@ -97,7 +97,7 @@ def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, ste
         spec=trial.spec, baseline=trial.found, baseline_sample=baseline, guards=guards
     )
     tried: list[Tried] = []
-    ending = f"{budget.tries} settings tried"
+    ending = "no tries left"
     while len(tried) < budget.tries:
         settings = policy.propose(history)
         if settings is None or settings in [trial.found, *(t.settings for t in tried)]:
