@@ -15,18 +15,18 @@ from envs.errors import TunerError
 from tuner.interrupts import Interrupted
 
 VERBS = {
-    "train": "Train an agent on simulated hosts.",
-    "simulate": "Measure a simulated host under a setting.",
-    "calibrate": "Fit the simulator to a host, as a twin to train on and to ask.",
-    "compare": "Compare policies on the same hosts with the same measurements.",
+    "lab": "Bring up, show or take down a lab host on this machine, to try all this on.",
     "doctor": "Say what is found on a host, what can be set, and what stands in the way.",
     "plan": "Show what would be changed on a host; change nothing.",
     "apply": "Tune a host: try settings, keep the best, or leave it as found.",
     "status": "Say whether a host is as found, as confirmed, or neither.",
-    "watch": "Keep a host tuned while its load changes.",
     "confirm": 'Keep what "tuner apply --hold" has left for a person to decide.',
     "rollback": "Undo the last confirmed change of a host.",
-    "lab": "Bring up, show or take down a lab host on this machine.",
+    "watch": "Keep a host tuned while its load changes.",
+    "compare": "Compare policies on the same hosts with the same measurements.",
+    "simulate": "Measure a simulated host under a setting.",
+    "calibrate": "Fit the simulator to a host, as a twin to train on and to ask.",
+    "train": "Train an agent on simulated hosts.",
 }
 
 EPILOG = """\b

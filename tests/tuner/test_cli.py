@@ -160,6 +160,15 @@ def test_apply_then_status_then_rollback(tuner: Run, host: StumblingHost, settin
     assert host.now == FOUND
 
 
+def test_what_went_back_by_itself_cannot_be_confirmed_which_is_no_wrong_usage(
+    tuner: Run, host: StumblingHost
+) -> None:
+    del host
+    code, out, err = tuner("confirm", "--host", "fake:")
+    assert (code, out) == (1, "")
+    assert err == "tuner: fake: nothing waits for a confirmation; see: tuner status\n"
+
+
 def test_rolling_back_where_nothing_is_to_be_undone_succeeds_and_says_so(
     tuner: Run, host: StumblingHost
 ) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from envs.errors import InputError, about
+from envs.errors import InputError, TunerError, about
 from envs.host import Record, Settings
 from tuner import watchdog
 from tuner.commands import options
@@ -38,7 +38,7 @@ def command(*, uri: str, as_json: bool) -> None:
         journal = journal_of(host)
         pending = journal.standing().pending
         if pending is None or pending.held is None:
-            raise InputError(about(uri, "nothing waits for a confirmation; see: tuner status"))
+            raise TunerError(about(uri, "nothing waits for a confirmation; see: tuner status"))
         snapshot, settings = host.snapshot(), host.settings()
         summary = f"confirmed what was held since {pending.held.time}"
         journal.close(

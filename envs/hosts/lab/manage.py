@@ -78,7 +78,7 @@ def down(name: str) -> None:
     group = lab.group
     left = folder.exists() or (group is not None and group.exists()) or any(_carriers(lab.token))
     if not left:
-        raise record.none_up(folder)
+        raise HostError(f"no lab {name!r} is up, and nothing of one is left: see: tuner lab status")
     record.forget(folder)
     # Twice: one that forks and ends between the list of processes and the look at it is not seen.
     complaint = f"processes of lab {name!r} do not end"

@@ -171,7 +171,7 @@ def test_a_lab_without_a_record_can_still_be_taken_down() -> None:
     shutil.rmtree(record.directory(NAME))
     manage.down(NAME)
     assert _ours() == []
-    with pytest.raises(HostError, match="tuner lab up"):
+    with pytest.raises(HostError, match="nothing of one is left"):
         manage.down(NAME)
 
 
