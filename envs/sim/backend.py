@@ -7,15 +7,13 @@ now and what that costs; the second, when that time is over, lets it take effect
 from envs.sim import bridge, cache, fifo, latency, nic, traffic
 from envs.sim.compiled import compiled, lowest
 from envs.sim.notify import notify
-from envs.sim.state import ACK, COLLECT, DELIVER, NIC_RECEIVE, State, Vcpu
+from envs.sim.state import ACK, COLLECT, DELIVER, GUEST_RECEIVE, NIC_RECEIVE, State, Vcpu
 
 
 @compiled
 def receive(s: State, me: int, c: int, vif: int) -> tuple[int, float]:
     """Take packets from the NIC's ring, at most a batch: its driver, the bridge, the headers."""
     q = s.vif[vif].nic_queue
-    if s.queue[q].packets == 0:
-        return 0, 0.0
     first = fifo.head(s, q, 0)
     most = min(s.batch, s.queue[q].packets)
     most = bridge.burst(s, me, c, first.flow, first.kind, most)
@@ -38,9 +36,12 @@ def receive(s: State, me: int, c: int, vif: int) -> tuple[int, float]:
 
 
 @compiled
-def received(s: State, me: int, vif: int, packets: int) -> None:
+def received(s: State, me: int, vif: int, vifs: int, packets: int) -> None:
     """Forward, and rouse the backends that have got something to deliver."""
-    _rouse(s, me, bridge.forward(s, s.vif[vif].nic_queue, packets, -1, s.now, 0.0))
+    q = s.vif[vif].nic_queue
+    _rouse(s, me, bridge.forward(s, q, packets, -1, s.now, 0.0))
+    if s.queue[q].packets == 0:
+        s.waiting[NIC_RECEIVE] &= ~vifs
 
 
 @compiled
@@ -59,7 +60,7 @@ def deliver(s: State, v: Vcpu, c: int, vifs: int) -> tuple[int, float]:
 
     One hypercall for all, and for each packet its grants and the copy, or the exchange of pages.
     """
-    n, cost, left = 0, s.backend_batch, vifs & s.arrived
+    n, cost, left = 0, s.backend_batch, vifs & s.waiting[DELIVER]
     v.serving = 0
     while left:
         vif = lowest(left)
@@ -133,8 +134,9 @@ def _delivered(s: State, me: int, c: int, vif: int, packets: int) -> None:
             port.in_bytes += size
             s.flow[f].delivered += size
         packets -= count
+    s.waiting[GUEST_RECEIVE] |= 1 << vif
     if s.queue[port.queue].packets == 0:
-        s.arrived &= ~(1 << vif)
+        s.waiting[DELIVER] &= ~(1 << vif)
     notify(s, me, port.receiver)
 
 
@@ -144,7 +146,7 @@ def collect(s: State, me: int, c: int, vifs: int) -> tuple[int, float]:
 
     What leaves the host passes the NIC's driver as well.
     """
-    n, cost, left = 0, s.backend_batch, vifs & s.sent
+    n, cost, left = 0, s.backend_batch, vifs & s.waiting[COLLECT]
     s.vcpu[me].serving = left
     while left:
         vif = lowest(left)
@@ -204,6 +206,6 @@ def collected(s: State, me: int, c: int) -> None:
         _rouse(s, me, bridge.forward(s, port.tx_ring, port.collecting, copier, at, gap))
         at += gap * port.collecting
         if ring.packets == 0:
-            s.sent &= ~(1 << vif)
+            s.waiting[COLLECT] &= ~(1 << vif)
         if was_full:
             notify(s, me, port.receiver)

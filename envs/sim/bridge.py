@@ -5,7 +5,7 @@ Its modes differ in the work they do for a packet (``State.bridge``), nothing el
 
 from envs.sim import cache, fifo, nic, traffic
 from envs.sim.compiled import compiled
-from envs.sim.state import ACK, BLOCKED, SEGMENTS, State
+from envs.sim.state import ACK, BLOCKED, DELIVER, SEGMENTS, State
 
 
 @compiled
@@ -73,7 +73,7 @@ def forward(s: State, q: int, packets: int, copier: int, began: float, gap: floa
         else:
             target, space = s.vif[vif].queue, room(s, vif)
             reached |= 1 << vif
-            s.arrived |= 1 << vif
+            s.waiting[DELIVER] |= 1 << vif
         taken = min(count, max(0, space))
         part = size if taken == count else size * taken // count
         if taken > 0:

@@ -247,10 +247,12 @@ def _duties(s: np.void, scenario: Scenario, spec: HostSpec) -> None:
         if flow.source != OUTSIDE:
             sender = s["vif"][s["flow"][f]["source"]]["receiver"]
             duties[sender].append((GUEST_SEND, f, f))
+    s["waiting"][GUEST_SEND] = -1
     at = 0
     for i, own in enumerate(duties):
-        s["vcpu"][i]["first_duty"], s["vcpu"][i]["duties"] = at, len(own)
-        for duty, item, last in own:
+        v = s["vcpu"][i]
+        v["first_duty"], v["next_duty"], v["duties"] = at, at, len(own)
+        for duty, item, last in own + own:
             into = s["duty"][at]
             into["kind"], into["item"] = duty, item
             into["vifs"] = _bits(range(item, last + 1))

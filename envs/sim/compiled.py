@@ -52,6 +52,18 @@ lowest = cast("Callable[[int], int]", _lowest)
 """The index of the lowest bit of a set that is not empty: one instruction, when compiled."""
 
 
+@intrinsic
+def _bits(_context: _Numba, _value: _Numba) -> tuple[_Numba, Callable[..., _Numba]]:
+    def emit(_context: _Numba, builder: _Numba, signature: _Numba, arguments: _Numba) -> _Numba:
+        return builder.bitcast(arguments[0], _context.get_value_type(signature.return_type))
+
+    return types.int64(types.float64), emit
+
+
+bits = cast("Callable[[float], int]", _bits)
+"""The bits of a float: its exponent, and below it the 52 of its mantissa."""
+
+
 @lowers(operator.getitem, types.NestedArray, types.Integer)
 def _item(context: _Numba, builder: _Numba, signature: _Numba, arguments: _Numba) -> _Numba:
     """An item of a table in a record, in our functions without looking at the index's sign."""

@@ -157,23 +157,16 @@ def _begin(s: State, c: int, at: float) -> None:
     """Start the next activation on core ``c`` at ``at``, or block its VCPU for want of work."""
     i = s.core[c].run
     v = s.vcpu[i]
-    v.begun = max(v.begun, s.now) if at <= s.now else v.begun
-    for _ in range(v.duties):
-        v.duty = v.first_duty + v.next_duty
-        v.next_duty = v.next_duty + 1 if v.next_duty + 1 < v.duties else 0
-        kind, item, vifs = s.duty[v.duty].kind, s.duty[v.duty].item, s.duty[v.duty].vifs
-        if kind == NIC_RECEIVE:
-            n, cost = backend.receive(s, i, c, item)
-        elif kind == DELIVER:
-            n, cost = backend.deliver(s, v, c, vifs)
-        elif kind == COLLECT:
-            n, cost = backend.collect(s, i, c, vifs)
-        elif kind == GUEST_RECEIVE:
-            n, cost = guest.receive(s, c, item)
-        else:
-            n, cost = guest.send(s, item)
+    if at <= s.now:
+        v.begun = s.now
+    for duty in range(v.next_duty, v.next_duty + v.duties):
+        kind, vifs = s.duty[duty].kind, s.duty[duty].vifs
+        if vifs & s.waiting[kind] == 0:
+            continue
+        n, cost = _batch(s, i, c, kind, s.duty[duty].item, vifs)
         if n > 0:
-            v.packets = n
+            v.duty, v.packets = duty, n
+            v.next_duty = duty + 1 if duty + 1 < v.first_duty + v.duties else duty + 1 - v.duties
             cost *= scheduler.vary(s)
             if s.smt:
                 cost /= scheduler.speed(s, c)
@@ -190,6 +183,20 @@ def _begin(s: State, c: int, at: float) -> None:
 
 
 @compiled
+def _batch(s: State, i: int, c: int, kind: int, item: int, vifs: int) -> tuple[int, float]:
+    """How many packets VCPU ``i`` handles now in a duty, and what that costs."""
+    if kind == NIC_RECEIVE:
+        return backend.receive(s, i, c, item)
+    if kind == DELIVER:
+        return backend.deliver(s, s.vcpu[i], c, vifs)
+    if kind == COLLECT:
+        return backend.collect(s, i, c, vifs)
+    if kind == GUEST_RECEIVE:
+        return guest.receive(s, c, item)
+    return guest.send(s, item)
+
+
+@compiled
 def _finish(s: State, c: int) -> int:
     """Let the activation on core ``c`` take effect. Gives the core if it is to go on, else -1."""
     i = s.core[c].run
@@ -201,7 +208,7 @@ def _finish(s: State, c: int) -> int:
     n, kind, item = v.packets, s.duty[v.duty].kind, s.duty[v.duty].item
     if n > 0:
         if kind == NIC_RECEIVE:
-            backend.received(s, i, item, n)
+            backend.received(s, i, item, s.duty[v.duty].vifs, n)
         elif kind == DELIVER:
             backend.delivered(s, i, c)
         elif kind == COLLECT:

@@ -147,11 +147,10 @@ def drop_head(s: State, q: int, packets: int, size: int) -> None:
     """Take ``packets`` of ``size`` bytes (as ``split`` gave) off the head segment."""
     queue, first = s.queue[q], head(s, q, 0)
     queue.packets -= packets
-    queue.slots -= slots_of(first.kind, first.packets, first.size)
+    queue.slots -= packets * slots_each(first.kind, first.packets, first.size)
     if packets == first.packets:
         queue.head = (queue.head + 1) & (SEGMENTS - 1)
         queue.segments -= 1
     else:
         first.packets -= packets
         first.size -= size
-        queue.slots += slots_of(first.kind, first.packets, first.size)

@@ -3,7 +3,7 @@
 from envs.sim import cache, fifo, traffic
 from envs.sim.compiled import compiled
 from envs.sim.notify import notify
-from envs.sim.state import ACK, DATA, GUEST_RECEIVE, State
+from envs.sim.state import ACK, COLLECT, DATA, GUEST_RECEIVE, State
 
 BATCH = 64
 """Packets of one activation: the NAPI weight of netfront and virtio-net."""
@@ -66,6 +66,8 @@ def received(s: State, me: int, c: int, vif: int, packets: int) -> None:
             traffic.acknowledge_from(s, f, vif, traffic.acks_for(s, f, count), size, c)
             answered = True
         packets -= count
+    if s.queue[port.rx_ring].packets == 0:
+        s.waiting[GUEST_RECEIVE] &= ~(1 << vif)
     if answered:
         notify(s, me, port.collector)
     if s.queue[port.queue].packets > 0:
@@ -96,12 +98,13 @@ def sent(s: State, me: int, c: int, f: int, packets: int) -> None:
     port = s.vif[s.flow[f].source]
     size = traffic.packet_size(s, f)
     packets = min(packets, fifo.room(s, port.tx_ring, DATA, size))
-    packets = min(packets, traffic.sendable(s, f, size))
+    if traffic.allowance(s, f) < packets * size:
+        packets = traffic.sendable(s, f, size)
     if packets > 0:
         cache.fill(s, c, float(packets * size))
         core = s.core[c]
         llc = cache.llc_clock(s, core.llc)
         fifo.push(s, port.tx_ring, f, DATA, packets, packets * size, c, s.now, core.touched, llc)
-        s.sent |= 1 << s.flow[f].source
+        s.waiting[COLLECT] |= 1 << s.flow[f].source
         traffic.sent(s, f, packets * size, s.now)
         notify(s, me, port.collector)

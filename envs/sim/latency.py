@@ -1,15 +1,16 @@
 """Delays, counted in classes, and what the classes say."""
 
-import math
-
 import numpy as np
 
 from envs.host import Record
-from envs.sim.compiled import compiled
+from envs.sim.compiled import bits, compiled
 from envs.sim.state import LATENCIES
 
-STEPS = 4
-"""Latency classes in a doubling."""
+STEP_BITS = 2
+STEPS = 1 << STEP_BITS
+"""Latency classes in a doubling: so many bits of the mantissa tell them apart."""
+_FIRST = 1023 << STEP_BITS
+"""The same bits of 1.0, whose exponent is kept as 1023."""
 
 
 class Answers(Record, frozen=True):
@@ -24,8 +25,7 @@ class Answers(Record, frozen=True):
 @compiled
 def class_of(delay: float) -> int:
     """The class of a delay (ns): each doubling from 1 us on has ``STEPS`` of equal width."""
-    mantissa, doublings = math.frexp(max(1.0, delay * 1e-3))
-    at = STEPS * (doublings - 1) + int(STEPS * (2.0 * mantissa - 1.0))
+    at = (bits(max(1.0, delay * 1e-3)) >> 52 - STEP_BITS) - _FIRST
     return min(at, LATENCIES - 1)
 
 

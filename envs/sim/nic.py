@@ -8,7 +8,7 @@ what comes before (a poller sees it sooner). Otherwise it is when something can 
 
 from envs.sim import cache, fifo, scheduler, traffic
 from envs.sim.compiled import compiled, lowest
-from envs.sim.state import ACK, DATA, FOREVER, IN_MEMORY, State
+from envs.sim.state import ACK, DATA, FOREVER, IN_MEMORY, NIC_RECEIVE, State
 
 WIRE_OVERHEAD = 38
 """Bytes that each packet of the wire takes besides itself: preamble, header, checksum, gap."""
@@ -196,4 +196,5 @@ def _into_ring(
         s.llc[llc].touched += part
         clock = cache.llc_clock(s, llc)
     fifo.push(s, q, f, kind, taken, part, s.dma_core, arrived, -1e18, clock)
+    s.waiting[NIC_RECEIVE] |= 1 << vif
     return 1 << vif

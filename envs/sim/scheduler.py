@@ -35,14 +35,14 @@ def idle(s: State) -> int:
 
 
 @compiled
-def draw(s: State, below: int) -> int:
-    """The next pseudo-random integer in 0..below-1 (xorshift)."""
+def draw(s: State) -> int:
+    """The next pseudo-random integer, of 52 bits (xorshift)."""
     x = s.random
     x ^= (x << 13) & 0x7FFFFFFFFFFFFFFF
     x ^= x >> 7
     x ^= (x << 17) & 0x7FFFFFFFFFFFFFFF
     s.random = x
-    return (x >> 11) % below
+    return x >> 11
 
 
 @compiled
@@ -51,7 +51,7 @@ def vary(s: State) -> float:
 
     Without that, VCPUs that hand work to each other fall into step and stay there for good.
     """
-    return 1.0 + s.jitter * (draw(s, 2048) / 1024.0 - 1.0)
+    return 1.0 + s.jitter * ((draw(s) & 2047) / 1024.0 - 1.0)
 
 
 @compiled
@@ -161,7 +161,7 @@ def find_idle(s: State, affinity: int, near: int) -> int:
         beside = found & s.core[near].llc_peers
         if beside:
             return lowest(beside)
-    start = draw(s, s.cores)
+    start = draw(s) % s.cores
     later = found >> start << start
     return lowest(later if later != 0 else found)
 

@@ -12,9 +12,10 @@ from typing import Annotated, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-CORES, VCPUS, DOMAINS, VIFS, FLOWS, DUTIES = 32, 62, 40, 16, 24, 256
+CORES, VCPUS, DOMAINS, VIFS, FLOWS, DUTIES = 32, 62, 40, 16, 24, 512
 LLCS = CORES
 SEGMENTS = 1024
+
 QUEUES = 4 * VIFS + 1 + FLOWS
 LATENCIES = 96
 CONNECTIONS = 256
@@ -29,7 +30,7 @@ OVER, UNDER, BOOST = 1, 2, 3
 # Schedulers, the two credit schedulers first.
 CREDIT_2008, CREDIT, FAIR, CREDIT2 = 0, 1, 2, 3
 # Duties of a VCPU.
-NIC_RECEIVE, DELIVER, COLLECT, GUEST_RECEIVE, GUEST_SEND = 0, 1, 2, 3, 4
+NIC_RECEIVE, DELIVER, COLLECT, GUEST_RECEIVE, GUEST_SEND, DUTY_KINDS = 0, 1, 2, 3, 4, 5
 # Stages of a packet's way: the duties, then signals (interrupts and notifications), then switches
 # to each kind of VCPU.
 SIGNALS, SWITCHES, STAGES = 5, 6, 9
@@ -217,7 +218,8 @@ class Duty:
     """One kind of work that a VCPU looks for in turn, for vif or flow ``item``.
 
     A backend delivers to and collects from all of ``vifs``, a bit each, in one activation: 2007's
-    tasklets from every vif, a thread from its own.
+    tasklets from every vif, a thread from its own. The duties of a VCPU stand in the table twice,
+    so that from any of them on the next ones are in a row.
     """
 
     kind: int
@@ -235,10 +237,11 @@ class Stage:
 class State:
     """A whole host. Constants first, then what changes, then the counters.
 
-    Sets, a bit each: ``arrived`` and ``sent`` are the vifs whose queue towards the guest, and whose
-    transmit ring, hold packets. ``dirty``, ``running``, ``working``, ``queued`` and ``polled``
-    are the cores that have to choose anew, that run a VCPU, on which an activation or a CPU-bound
-    VCPU's protection ends (at ``until``), in whose queue a VCPU waits, and that poll.
+    ``waiting`` holds, for each kind of duty, the set of vifs for which there is such work, a bit
+    each (of flows for sending, and all of them: only a look at the window tells). More such sets:
+    ``dirty``, ``running``, ``working``, ``queued`` and ``polled`` are the cores that have to choose
+    anew, that run a VCPU, on which an activation or a CPU-bound VCPU's protection ends (at
+    ``until``), in whose queue a VCPU waits, and that poll.
 
     Of the wire: ``in_clock`` and ``out_clock`` are until when it is taken, ``in_since`` is when
     the first outside sender could send that still can (never, if none can), ``next_interrupt`` is
@@ -323,8 +326,6 @@ class State:
     turn: int
     order: int
     random: int
-    arrived: int
-    sent: int
     dirty: int
     running: int
     working: int
@@ -340,6 +341,7 @@ class State:
     events: int
     # tables
     until: Annotated[list[float], CORES]
+    waiting: Annotated[list[int], DUTY_KINDS]
     latency: Annotated[list[int], LATENCIES]
     answered: Annotated[list[int], LATENCIES]
     asked: Annotated[list[float], FLOWS * CONNECTIONS]
@@ -357,7 +359,10 @@ class State:
 
 
 def layout(kind: type) -> np.dtype[np.void]:
-    """The NumPy type of a record class: its annotations, in order."""
+    """The NumPy type of a record class: its annotations, in order.
+
+    One of a table takes a power of two of bytes, so that finding the k-th is a shift.
+    """
     fields: list[tuple[str, object] | tuple[str, object, tuple[int]]] = []
     for name, hint in get_type_hints(kind, include_extras=True).items():
         if get_origin(hint) is Annotated:
@@ -365,6 +370,9 @@ def layout(kind: type) -> np.dtype[np.void]:
             fields.append((name, _scalar(get_args(items)[0]), (length,)))
         else:
             fields.append((name, _scalar(hint)))
+    filler = (1 << (len(fields) - 1).bit_length()) - len(fields)
+    if filler and kind is not State:
+        fields.append(("filler", "f8", (filler,)))
     return np.dtype(fields, align=True)
 
 

@@ -6,7 +6,7 @@ timeout when nothing comes back. Everything is clocked by what was really delive
 
 from envs.sim import fifo, latency, scheduler
 from envs.sim.compiled import compiled
-from envs.sim.state import ACK, CONNECTIONS, IN_MEMORY, SEGMENTS, Segment, State
+from envs.sim.state import ACK, COLLECT, CONNECTIONS, IN_MEMORY, SEGMENTS, Segment, State
 
 LARGEST = 65536
 """Bytes of the largest packet that segmentation offload makes."""
@@ -153,7 +153,7 @@ def acknowledge_from(s: State, f: int, vif: int, packets: int, size: int, core: 
         s.flow[f].held = size
         return
     fifo.push(s, ring, f, ACK, packets, size, core, s.now, s.core[core].touched, 0.0)
-    s.sent |= 1 << vif
+    s.waiting[COLLECT] |= 1 << vif
 
 
 @compiled
