@@ -75,7 +75,7 @@ def restore(model: MaskablePPO, folder: Path) -> None:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: no checkpoint to go on with: {reason}") from error
     model.num_timesteps = progress.choices
-    model._n_updates = progress.updates  # noqa: SLF001
+    model._n_updates = progress.updates  # noqa: SLF001 (likewise)
 
 
 def _load(model: MaskablePPO, arrays: dict[str, torch.Tensor]) -> None:

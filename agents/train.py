@@ -74,7 +74,7 @@ def _options() -> Iterator[click.Option]:
         )
 
 
-def command(out: str, config_path: str | None, resume: bool, **overrides: Any) -> None:  # noqa: ANN401
+def command(out: str, config_path: str | None, resume: bool, **overrides: Any) -> None:  # noqa: ANN401 (one option per setting)
     """Run ``train`` from the command line."""
     given: Mapping[str, Any] = overrides
     path = Path(config_path) if config_path else None
