@@ -1,4 +1,4 @@
-"""A real Xen host for the tests of a file: dom0 with a PVH and a PV guest, in QEMU.
+"""A real Xen host for the tests of a file: dom0 with two PV guests, in QEMU.
 
 It ends with them: an emulated host keeps a machine busy.
 """
@@ -15,7 +15,7 @@ from envs.hosts.xen.lab.machine import up
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
     """The host of all tests of a file."""
-    made = up(Kind())
+    made = up(Kind(guests=("pv", "pv")))
     try:
         yield made
     finally:

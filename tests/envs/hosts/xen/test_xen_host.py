@@ -42,6 +42,11 @@ def _affinities(machine: Machine) -> list[str]:
     return [f"{row[0]} {row[2]} {row[-3]}" for row in rows]
 
 
+def _wait_for_guest(machine: Machine) -> None:
+    """Return when g1 answers. Emulated on a busy machine, an answer may come too late for ping."""
+    machine.ssh("timeout 300 sh -c 'until ping -c 1 -W 1 10.0.0.11; do sleep 0.5; done'")
+
+
 EVERYTHING = """
 xl vcpu-list | awk '{ print $1, $3, $(NF - 2), $NF }'
 xl sched-credit2
@@ -86,7 +91,7 @@ def test_every_knob_is_set_read_by_others_and_put_back_to_the_byte(
     assert [line.split()[-1] for line in pins.splitlines()] == ["0", "0"]
     irq = machine.ssh("grep -l vif2.0-q0-tx /sys/kernel/irq/*/actions").split("/")[4]
     assert machine.ssh(f"cat /proc/irq/{irq}/smp_affinity_list").strip() == "1"
-    assert "bytes from" in machine.ssh("ping -c 1 -W 20 10.0.0.11")
+    _wait_for_guest(machine)
     host.apply(stock)
     assert host.snapshot() == snapshot
     host.apply(target)
@@ -148,7 +153,8 @@ def test_a_short_queue_drops_what_a_guest_does_not_take(machine: Machine, host: 
             "[s.sendto(b'x' * 64, ('10.0.0.11', 9)) for _ in range(2000)]\""
         )
         lost.append(_dropped(machine) - before)
-        machine.ssh("xl unpause g1; ping -c 1 -W 60 10.0.0.11")
+        machine.ssh("xl unpause g1")
+        _wait_for_guest(machine)
     assert lost[1] - lost[0] > 500
 
 
@@ -169,13 +175,13 @@ def test_a_migrated_guest_is_noticed_and_what_it_had_is_cleaned_up(
     with pytest.raises(HostError, match="gone, or was rebooted or migrated"):
         tuned.measure(0.1)
     tuned.restore(snapshot)
-    assert "bytes from" in expendable.ssh("ping -c 1 -W 60 10.0.0.11")
+    _wait_for_guest(expendable)
     assert "vif1.0" not in expendable.ssh("tc filter show dev vif2.0 ingress; bridge fdb show")
     again = XenHost.open("lab:xen", expendable.transport)
     assert again.settings() == tuned.settings()
     assert again.settings().weight["Domain-0"] == 256
     again.apply(_tuned(again))
-    assert "bytes from" in expendable.ssh("ping -c 1 -W 60 10.0.0.11")
+    _wait_for_guest(expendable)
 
 
 def test_a_rebooted_guest_gets_back_what_it_had(expendable: Machine, tuned: XenHost) -> None:
@@ -183,14 +189,14 @@ def test_a_rebooted_guest_gets_back_what_it_had(expendable: Machine, tuned: XenH
     tuned.apply(target)
     expendable.ssh("echo reboot -f | busybox nc -w 5 10.0.0.11 99", check=False)
     expendable.ssh("until xl domid g1 | grep -qx 3; do sleep 0.5; done")
-    expendable.ssh("until ping -c 1 -W 1 10.0.0.11 >/dev/null; do sleep 0.5; done")
+    _wait_for_guest(expendable)
     with pytest.raises(HostError, match="'g1' was rebooted or migrated: it was domain 1"):
         tuned.apply(target)
     tuned.restore(snapshot)
     again = XenHost.open("lab:xen", expendable.transport)
     assert (again.settings().bridge, again.settings().side_cores) == ("stock", ())
     again.apply(_tuned(again))
-    assert "bytes from" in expendable.ssh("ping -c 1 -W 60 10.0.0.11")
+    _wait_for_guest(expendable)
 
 
 def test_a_destroyed_guest_and_a_vif_that_comes_are_noticed(
