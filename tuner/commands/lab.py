@@ -31,7 +31,7 @@ def command() -> None:
     root, or user namespaces, and /dev/net/tun. Use it as "--host lab:" or "--host lab:NAME".
 
     The labs "kvm" and "xen" are whole hosts, emulated, so slow: libvirt with QEMU guests, and Xen
-    with a PVH and a PV guest. They need root, and Debian's packages of QEMU and libvirt.
+    with two PV guests. They need root, and Debian's packages of QEMU and libvirt.
     """
 
 

@@ -15,7 +15,7 @@ from envs.hosts.xen.lab.machine import up
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
     """The host of all tests of a file."""
-    made = up(Kind(guests=("pv", "pv")))
+    made = up(Kind())
     try:
         yield made
     finally:
