@@ -3,13 +3,12 @@
 Everything is kept in a cache (``~/.cache/viotune/xen``), under a digest of what made it: the files
 of the build, and for each kind of machine a disk with a snapshot of the host with its guests up.
 QEMU emulates (a Xen host cannot be nested without hardware support), without SMAP, with which
-dom0 dies at once. One thread emulates all cores in turn: with a thread for each, Xen spins on a
-core until it hears from another, which on a busy machine does not run; a command in dom0 then
-costs over three times the CPU time and takes six times as long.
+dom0 dies at once. One thread emulates all cores in turn: with a thread for each, a command in dom0
+was seen to cost over three times the CPU time and to take six times as long on a busy machine, as
+Xen spins on one core until it hears from another, which does not run.
 
-Guests are PV unless asked for otherwise. PVH ones need a processor's support for virtualization,
-which is emulated as well: such a guest was seen to be interrupted where it had interrupts off, and
-to wait from then on for itself (QEMU 7.2). Only they can be migrated.
+Guests are PV unless asked for otherwise. PVH ones, which alone can be migrated, need a processor's
+support for virtualization, which is emulated as well: one was seen to hang for good.
 """
 
 import hashlib

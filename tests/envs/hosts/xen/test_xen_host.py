@@ -120,6 +120,7 @@ def test_bytes_into_a_guest_and_their_cpu_seconds_are_counted(
 
 
 def test_a_short_queue_drops_what_a_guest_does_not_take(machine: Machine, host: XenHost) -> None:
+    """The queue fills only when netback's own, of half a mebibyte, is full: packets must be large."""
     stock = host.settings()
     lost = []
     machine.ssh("ip neigh replace 10.0.0.11 lladdr 00:16:3e:00:00:01 dev xenbr0 nud permanent")
@@ -130,7 +131,7 @@ def test_a_short_queue_drops_what_a_guest_does_not_take(machine: Machine, host: 
         machine.ssh(
             'python3 -c "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n'
             "s.setsockopt(socket.SOL_SOCKET, 32, 1 << 24)  # SO_SNDBUFFORCE: never wait\n"
-            "[s.sendto(b'x' * 64, ('10.0.0.11', 9)) for _ in range(2000)]\""
+            "[s.sendto(b'x' * 1400, ('10.0.0.11', 9)) for _ in range(2000)]\""
         )
         lost.append(_dropped(machine) - before)
         machine.ssh("xl unpause g1")
