@@ -1,6 +1,6 @@
 """``tuner simulate``: one measurement of a simulated host, or one for each value of a knob."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -14,10 +14,13 @@ from envs.knobs import check
 from envs.reward import Verdict, judge
 from envs.scenario import Scenario
 from envs.sim.host import SimHost
+from envs.sim.latency import Answers
+from envs.sim.sample import StageUse
 from envs.sim.trace import trace
 from tuner.commands import options
 from tuner.console import Output
 from tuner.settings import differences, read
+from tuner.simulated import Measured, answer_table, stage_table
 from tuner.sweep import RUNS, Point, sweep
 from tuner.tables import diff_table, host_table, plain_table, sample_table, verdict_table
 from tuner.warm import warm
@@ -31,11 +34,13 @@ BAR = 24
 
 
 class Simulation(Record, frozen=True):
-    """A sample under ``settings``, judged against the scenario's stock setting."""
+    """A measurement under ``settings``, judged against the scenario's stock setting."""
 
     spec: HostSpec
     settings: Settings
     sample: Sample
+    stages: Mapping[str, StageUse]
+    answers: Answers | None
     stock: Verdict
     verdict: Verdict
 
@@ -108,16 +113,18 @@ def _measure(output: Output, found: Scenario, settings: Settings, length: float,
     check(spec, settings, stock)
     with output.progress(2, found.name) as step:
         step("as it is")
-        before = host.measure(length)
+        before = Measured.of(host, length)
         step("under the setting")
         host.apply(settings)
-        after = host.measure(length)
+        after = Measured.of(host, length)
     result = Simulation(
         spec=spec,
         settings=settings,
-        sample=after,
-        stock=judge(spec, stock, before, stock, before),
-        verdict=judge(spec, settings, after, stock, before),
+        sample=after.sample,
+        stages=after.stages,
+        answers=after.answers,
+        stock=judge(spec, stock, before.sample, stock, before.sample),
+        verdict=judge(spec, settings, after.sample, stock, before.sample),
     )
     output.heading(found.name)
     output.show(host_table(spec, settings))
@@ -125,9 +132,14 @@ def _measure(output: Output, found: Scenario, settings: Settings, length: float,
         output.heading("changed from stock")
         output.show(diff_table(differences(stock, settings)))
     output.heading(f"{length:g} s")
-    output.show(sample_table(spec, settings, after), "")
-    rows = [("stock", result.stock), ("changed", result.verdict)]
-    output.show(verdict_table(rows[: 1 + (settings != stock)]))
+    output.show(sample_table(spec, settings, after.sample), "")
+    changed = settings != stock
+    rows = {"stock": before, "changed": after} if changed else {"stock": after}
+    output.show(stage_table(rows), "")
+    if (answers := answer_table(rows)) is not None:
+        output.show(answers, "")
+    verdicts = [("stock", result.stock), ("changed", result.verdict)]
+    output.show(verdict_table(verdicts[: 1 + changed]))
     output.emit(result)
 
 
