@@ -1,4 +1,8 @@
-"""A host as a Gymnasium environment, simulated or live."""
+"""A host as a Gymnasium environment, simulated or live.
+
+``gymnasium.make("envs.host_env:viotune/SimHost-v0")`` and ``"envs.host_env:viotune/LiveHost-v0"``
+import this and make one.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -231,3 +235,7 @@ def live_host_env(uri: str, **arguments: Any) -> HostEnv:  # noqa: ANN401
     from envs.hosts.locate import open_host  # noqa: PLC0415 (a backend loads only what it needs)
 
     return HostEnv(open_host(uri), **({"seconds": 2.0, "settle": 0.5} | arguments))
+
+
+gymnasium.register(id="viotune/SimHost-v0", entry_point="envs.host_env:sim_host_env")
+gymnasium.register(id="viotune/LiveHost-v0", entry_point="envs.host_env:live_host_env")

@@ -10,7 +10,6 @@ from fake_host import BASELINE, FakeHost
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-import envs
 from envs.errors import HostError
 from envs.host_env import FAILURE, HostEnv
 from envs.menu import MAX_VALUES
@@ -130,22 +129,23 @@ def test_the_masks_say_what_is_offered_and_nonsense_keeps() -> None:
 
 
 def test_the_environments_are_registered_without_torch() -> None:
-    assert envs.__doc__
     assert {"viotune/SimHost-v0", "viotune/LiveHost-v0"} <= set(gymnasium.registry)
-    code = "import sys, envs, envs.host_env; sys.exit('torch' in sys.modules)"
+    code = "import sys, envs.host_env; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_simulated_host_is_made_by_its_id_and_the_seed_decides_which() -> None:
-    env = gymnasium.make("viotune/SimHost-v0", decisions=1, seconds=0.01)
+    env = gymnasium.make("envs.host_env:viotune/SimHost-v0", decisions=1, seconds=0.01)
     states = [env.reset(seed=seed)[0]["state"].tolist() for seed in (1, 2, 1)]
     assert states[0] == states[2] != states[1]
-    lab = gymnasium.make("viotune/SimHost-v0", scenario="lab", seconds=0.01)
+    lab = gymnasium.make("envs.host_env:viotune/SimHost-v0", scenario="lab", seconds=0.01)
     lab.reset(seed=0)
     assert lab.unwrapped.host.describe().uri == "sim:lab"
 
 
 def test_a_live_host_is_opened_by_its_uri() -> None:
-    env = gymnasium.make("viotune/LiveHost-v0", uri="sim:lab", seconds=0.01, settle=0.01)
+    env = gymnasium.make(
+        "envs.host_env:viotune/LiveHost-v0", uri="sim:lab", seconds=0.01, settle=0.01
+    )
     observation, _ = env.reset()
     assert env.observation_space.contains(observation)

@@ -26,7 +26,9 @@ def lab() -> Iterator[str]:
 
 
 def test_an_episode_sets_and_measures_the_lab_and_leaves_it_as_found(lab: str) -> None:
-    env = gymnasium.make("viotune/LiveHost-v0", uri=lab, decisions=1, seconds=0.5, settle=0.1)
+    env = gymnasium.make(
+        "envs.host_env:viotune/LiveHost-v0", uri=lab, decisions=1, seconds=0.5, settle=0.1
+    )
     found = open_host(lab).settings()
     env.reset(seed=0)
     rng_choice = env.get_wrapper_attr("action_masks")

@@ -56,7 +56,8 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys; from tuner import cli; sys.argv = ['tuner', '--help']\n"
         "try: cli.main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'numba', 'scipy', 'matplotlib', 'rich'} & set(sys.modules)\n"
+        "heavy = {'torch', 'gymnasium', 'numpy', 'numba', 'scipy', 'matplotlib', 'rich'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(' '.join(heavy) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -120,7 +120,7 @@ def test_bytes_into_a_guest_and_their_cpu_seconds_are_counted(
 
 
 def test_a_short_queue_drops_what_a_guest_does_not_take(machine: Machine, host: XenHost) -> None:
-    """The queue fills only when netback's own, of half a mebibyte, is full: packets must be large."""
+    """It fills only when netback's own queue, of half a mebibyte, is full: packets are large."""
     stock = host.settings()
     lost = []
     machine.ssh("ip neigh replace 10.0.0.11 lladdr 00:16:3e:00:00:01 dev xenbr0 nud permanent")
