@@ -21,6 +21,7 @@ test: $(VENV)/test.ready programs lint
 
 bench: $(VENV)/test.ready
 	$(BIN)/python tests/bench/bench_simulator.py
+	$(BIN)/python tests/bench/bench_decision.py
 
 train: $(VENV)/test.ready
 	$(BIN)/tuner train --out runs/train
