@@ -1,7 +1,8 @@
 """How long the shipped agent takes for one decision: python tests/bench/bench_decision.py [--json].
 
 The host has 64 cores in eight LLC domains and 32 guests of two VCPUs, every fourth CPU-bound. The
-figure is the median of several first decisions, in milliseconds of processor time of one core.
+figure is the median of several first proposals, in milliseconds of processor time of one core; the
+best-scored setting changes something there, so each is one decision.
 """
 
 # ruff: noqa: T201 - a script that prints its result
@@ -56,7 +57,12 @@ def large() -> History:
         backends=backends,
         guests=guests,
         uplink=Uplink(name="eth0", gbps=100.0),
-        limits=Limits(weights=domains, tx_queue=(1, 10000), side_cores=8),
+        limits=Limits(
+            weights=domains,
+            tx_queue=(1, 10000),
+            bridge=("stock", "lean", "direct"),
+            side_cores=8,
+        ),
     )
     names = [*(backend.name for backend in backends), *spec.vcpus]
     found = Settings(
@@ -90,6 +96,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     policy, history = registry.get("agent"), large()
+    policy.propose(history)  # loads what it needs
     taken = []
     for _ in range(options.rounds):
         start = time.process_time()
