@@ -65,6 +65,7 @@ class Machine:
         self.folder = build / f"{kind.name}-{_digest([Path(__file__)])}"
         self._build = build
         self._transport: SshTransport | None = None
+        self._disk = self.folder / "disk.qcow2"
         self._pid_file = self.folder / "qemu.pid"
         self._monitor = self.folder / "monitor"
 
@@ -116,38 +117,31 @@ class Machine:
         if self._transport is not None:
             self._transport.close()
             self._transport = None
-        pid = self.pid
-        if pid is None:
-            return
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 20
-        while self.pid is not None:
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
+        self._end()
 
     def up(self) -> None:
         """Boot and take a snapshot; or resume, where there is one."""
-        disk = self.folder / "disk.qcow2"
-        resuming = disk.exists()
         self._access()
-        if resuming:
-            self._start(disk, ("-loadvm", _SNAPSHOT))
-            self._await("true")
+        if self._disk.exists():
+            self._resume()
             return
-        fresh = disk.with_suffix(".new")
+        fresh = self._disk.with_suffix(".new")
         base = ("-f", "qcow2", "-F", "raw", "-b", str(self._build / "dom0.ext4"))
         _run(["qemu-img", "create", "-q", *base, str(fresh)])
         self._start(fresh, ())
         self._await("test -e /run/ready")
         qmp.tell(self._monitor, f"savevm {_SNAPSHOT}")
-        fresh.rename(disk)
+        fresh.rename(self._disk)
 
     def rewind(self) -> None:
-        """Put the host back to the moment when its guests had come up."""
+        """Put the host back to the moment when its guests had come up.
+
+        QEMU is started anew: one that went back to its snapshot as it ran was seen to stand still,
+        with Xen complaining of its clock.
+        """
         self.transport.hang_up()
-        qmp.tell(self._monitor, f"loadvm {_SNAPSHOT}")
-        self._await("true")
+        self._end()
+        self._resume()
 
     def _access(self) -> None:
         """A free port, and a ``.ssh`` for it."""
@@ -162,6 +156,21 @@ class Machine:
             f"  UserKnownHostsFile {ssh}/known_hosts\n  BatchMode yes\n"
         )
         (self.folder / "port").write_text(str(port))
+
+    def _resume(self) -> None:
+        self._start(self._disk, ("-loadvm", _SNAPSHOT))
+        self._await("true")
+
+    def _end(self) -> None:
+        pid = self.pid
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 20
+        while self.pid is not None:
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
 
     def _start(self, disk: Path, more: Sequence[str]) -> None:
         kind, build = self.kind, self._build
