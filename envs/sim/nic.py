@@ -89,8 +89,8 @@ def _leave(s: State) -> None:
     q = s.uplink_queue
     while s.queue[q].segments > 0:
         first = fifo.head(s, q, 0)
-        size = fifo.ACK_BYTES if first.kind == ACK else first.size // first.packets
-        each = wire_time(s, 1, size)
+        size = fifo.ACK_BYTES * first.packets if first.kind == ACK else first.size
+        each = wire_time(s, first.packets, size) / first.packets
         start = max(s.out_clock, first.born)
         count = carried(first.packets, each, s.now - start)
         if count == 0:

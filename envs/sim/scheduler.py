@@ -36,13 +36,9 @@ def idle(s: State) -> int:
 
 @compiled
 def draw(s: State) -> int:
-    """The next pseudo-random integer, of 52 bits (xorshift)."""
-    x = s.random
-    x ^= (x << 13) & 0x7FFFFFFFFFFFFFFF
-    x ^= x >> 7
-    x ^= (x << 17) & 0x7FFFFFFFFFFFFFFF
-    s.random = x
-    return x >> 11
+    """The next pseudo-random integer, of 31 bits: the upper ones of Knuth's MMIX generator."""
+    s.random = s.random * 6364136223846793005 + 1442695040888963407
+    return (s.random >> 33) & 0x7FFFFFFF
 
 
 @compiled
