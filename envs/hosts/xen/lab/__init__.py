@@ -10,9 +10,12 @@ from envs.hosts.xen.lab.machine import PATIENCE, PROGRAMS, Kind, Machine, missin
 __all__ = ["PROGRAMS", "Kind", "Machine", "find", "flow", "host", "missing", "up"]
 
 _SEND = """
-echo "iperf3 -c 10.0.0.11 -t 86400 >/dev/null 2>&1 &" | busybox nc -w 5 10.0.0.12 99
+echo "iperf3 -c 10.0.0.11 -t 86400 -b 10M >/dev/null 2>&1 &" | busybox nc -w 5 10.0.0.12 99
 """
-"""Has the second guest send to the first, by the shell that it lends to its network."""
+"""Has the second guest send to the first, by the shell that it lends to its network.
+
+Paced: all that an emulated host can carry leaves it no time to hear from a tuner.
+"""
 _FLOWING = 1_000_000
 """Bytes that have gone into a guest when traffic flows: more than connecting takes."""
 
