@@ -177,7 +177,7 @@ class Machine:
         dom0 = f"dom0_mem={_MEMORY['dom0']},max:{_MEMORY['dom0']} dom0_max_vcpus={kind.dom0_vcpus}"
         xen = (
             f"{dom0} sched={kind.scheduler} console=com1 com1=115200,8n1 noreboot no-real-mode "
-            # Nobody to be guarded from, and emulated it costs a fifth. Vector registers change hands
+            # Nobody to be guarded from, and emulated it costs a fifth. Vector registers are changed
             # at once: where that waited until they were used, programs in dom0 died at random.
             "spec-ctrl=no,eager-fpu=yes"
         )
