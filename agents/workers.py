@@ -75,7 +75,7 @@ class Workers(VecEnv):
         method_name: str,
         *_arguments: Any,  # noqa: ANN401 (as SB3 declares it)
         indices: int | Iterable[int] | None = None,
-        **_keywords: Any,  # noqa: ANN401
+        **_keywords: Any,  # noqa: ANN401 (likewise)
     ) -> list[Any]:
         """The masks, which is all that maskable PPO asks for."""
         if method_name != "action_masks":
@@ -90,7 +90,7 @@ class Workers(VecEnv):
         """SB3 asks for the render mode: there is none."""
         return [None for _ in self._get_indices(indices)]
 
-    def set_attr(self, attr_name: str, *_arguments: Any, **_keywords: Any) -> None:  # noqa: ANN401
+    def set_attr(self, attr_name: str, *_arguments: Any, **_keywords: Any) -> None:  # noqa: ANN401 (likewise)
         """Not possible: raises AttributeError."""
         raise AttributeError(f"{attr_name} of an environment in a worker cannot be set")
 

@@ -210,7 +210,7 @@ def observation_space() -> spaces.Dict:
     )
 
 
-def sim_host_env(scenario: str | None = None, **arguments: Any) -> HostEnv:  # noqa: ANN401
+def sim_host_env(scenario: str | None = None, **arguments: Any) -> HostEnv:  # noqa: ANN401 (handed on)
     """``viotune/SimHost-v0``: a scenario by name or path, or a generated one in each episode.
 
     Further arguments are those of ``HostEnv``.
@@ -227,7 +227,7 @@ def sim_host_env(scenario: str | None = None, **arguments: Any) -> HostEnv:  # n
     return HostEnv(make, **arguments)
 
 
-def live_host_env(uri: str, **arguments: Any) -> HostEnv:  # noqa: ANN401
+def live_host_env(uri: str, **arguments: Any) -> HostEnv:  # noqa: ANN401 (handed on)
     """``viotune/LiveHost-v0``: the host of a URI, with two seconds a measurement.
 
     Further arguments are those of ``HostEnv``.

@@ -1,7 +1,7 @@
 """What ``ip``, ``bridge`` and ``tc`` print as JSON, read into plain values.
 
-They print ``[]`` where they have nothing to list, in every version that prints JSON. So nothing at
-all is no answer: taken for an empty list, it would hide what is there.
+They print ``[]`` where they have nothing to list (seen with iproute2 6.1). So nothing at all is no
+answer: taken for an empty list, it would hide what is there.
 
 Sources: ip-link(8), bridge(8), tc-u32(8).
 """

@@ -14,7 +14,7 @@ echo "iperf3 -c 10.0.0.11 -t 86400 -b 10M >/dev/null 2>&1 &" | busybox nc -w 5 1
 """
 """Has the second guest send to the first, by the shell that it lends to its network.
 
-Paced: all that an emulated host can carry leaves it no time to hear from a tuner.
+Paced, so that the emulated host has time left for a tuner.
 """
 _FLOWING = 1_000_000
 """Bytes that have gone into a guest when traffic flows: more than connecting takes."""
