@@ -86,6 +86,15 @@ def journal(lab: manage.LabStatus) -> str:
     return path.read_text() if path.exists() else ""
 
 
+def put_back(lab: manage.LabStatus, as_found: tuple[str, ...]) -> dict[str, object]:
+    """What the status says once the host's own watchdog has put it back, and written that down."""
+    while readings(lab) != as_found:
+        pass
+    while (status := answer("status", "--host", URI, "--json"))["state"] in ("reverting", "held"):
+        pass
+    return status
+
+
 def watchdog(lab: manage.LabStatus) -> int:
     """The process on the host that holds its lock."""
     lock = Path(lab.state_dir) / "lock"
@@ -126,9 +135,7 @@ def test_a_host_whose_tuner_is_killed_puts_itself_back(lab: manage.LabStatus, se
     process = begin(lab, setting, "--confirm-within", "12")
     process.kill()
     process.communicate()
-    while readings(lab) != as_found:
-        pass
-    status = answer("status", "--host", URI, "--json")
+    status = put_back(lab, as_found)
     assert (status["state"], status["edited"]) == ("reverted", [])
     plan = answer("plan", "--host", URI, "--setting", setting, "--seconds", "0.1", "--json")
     assert plan["changes"]
@@ -192,10 +199,7 @@ def test_what_is_held_and_not_confirmed_goes_back(lab: manage.LabStatus, setting
     with state_module.held(host, confirm_within=12) as held, transaction(held, "test") as trial:
         trial.apply(target)
         trial.hold("by a test")
-    while readings(lab) != as_found:
-        pass
-    status = answer("status", "--host", URI, "--json")
-    assert status["state"] == "reverted"
+    assert put_back(lab, as_found)["state"] == "reverted"
     _, err = (late := tuner("confirm", "--host", URI)).communicate()
     assert late.returncode == 4
     assert "put itself back" in err
