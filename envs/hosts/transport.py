@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from envs.errors import CommandFailed
@@ -185,14 +185,23 @@ def printed(result: Result) -> str:
     return result.out
 
 
-def read_files(
-    transport: Transport, paths: Sequence[str], *, prefix: Sequence[str] = ()
-) -> Mapping[str, str]:
-    """The text of several files in one command; those absent or empty are left out.
+class Texts(dict[str, str]):
+    """The text of files by their paths; those absent or empty are left out.
+
+    To ask for one of these all the same raises CommandFailed: what must be there was not told.
+    """
+
+    def __missing__(self, path: str) -> str:
+        """Say which file it is."""
+        raise CommandFailed(f"cannot read {path}: it is absent or empty, or was not told")
+
+
+def read_files(transport: Transport, paths: Sequence[str], *, prefix: Sequence[str] = ()) -> Texts:
+    """The text of several files in one command.
 
     ``prefix`` goes before the command, to read in another namespace.
     """
-    return files_read(transport.run((*prefix, *reading(paths)))) if paths else {}
+    return files_read(transport.run((*prefix, *reading(paths)))) if paths else Texts()
 
 
 def reading(paths: Sequence[str]) -> tuple[str, ...]:
@@ -204,11 +213,11 @@ def reading(paths: Sequence[str]) -> tuple[str, ...]:
     return ("grep", "-sHZ", "", "--", *paths)
 
 
-def files_read(result: Result) -> Mapping[str, str]:
-    """The text of each file out of what ``reading`` gave; those absent or empty are left out."""
+def files_read(result: Result) -> Texts:
+    """The text of each file out of what ``reading`` gave."""
     if result.rc != 0 and result.err:
         raise CommandFailed(f"cannot read {result.argv[-1]}: {result.err.strip().splitlines()[0]}")
-    texts: dict[str, str] = {}
+    texts = Texts()
     for line in result.out.split("\n"):
         path, found, text = line.partition("\0")
         if found:

@@ -6,7 +6,7 @@ the link nor this machine adds to it. ``perf`` waits there where it can count.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from envs.errors import HostError
+from envs.errors import CommandFailed, HostError
 from envs.host import HostSpec, Port, Record, Sample, Traffic
 from envs.hosts import linux
 from envs.hosts.change import Command
@@ -100,12 +100,19 @@ def _count(site: Site, answers: Sequence[Result]) -> Counters:
     texts = files_read(read)
     whole = {guest.name: _whole(guest, texts) for guest in site.guests}
     return Counters(
-        at=float(printed(clock)),
+        at=_seconds(clock),
         ports=linux.interfaces(texts[_DEV]),
         cpu=dict(_cpu(site, texts)),
         whole=whole,
         cores=linux.core_times(texts[_STAT]),
     )
+
+
+def _seconds(clock: Result) -> float:
+    try:
+        return float(printed(clock))
+    except ValueError as error:
+        raise CommandFailed(f"date: this is no time: {clock.out!r}") from error
 
 
 def _cpu(site: Site, texts: Mapping[str, str]) -> Iterator[tuple[str, float]]:

@@ -17,6 +17,7 @@ from envs.hosts.transport import (
     Result,
     output,
     read_files,
+    reading,
     replace_file,
     write_file,
 )
@@ -85,6 +86,14 @@ def test_several_files_are_read_in_one_command(local: LocalTransport, tmp_path: 
 
 def test_reading_no_files_runs_nothing() -> None:
     assert read_files(RecordedTransport([]), []) == {}
+
+
+def test_a_file_that_must_be_there_and_was_not_told_is_an_error() -> None:
+    silent = RecordedTransport([Result(reading(["/b"]), 0)])
+    texts = read_files(silent, ["/b"])
+    assert texts.get("/b") is None
+    with pytest.raises(CommandFailed, match="cannot read /b: it is absent or empty, or was not"):
+        texts["/b"]
 
 
 def test_reading_through_a_prefix_that_fails_is_an_error(local: LocalTransport) -> None:
