@@ -180,9 +180,13 @@ def printed(result: Result) -> str:
     """What a command that must have succeeded printed, as ``output``."""
     if result.rc != 0:
         complaint = (result.err or result.out).strip().splitlines() or ["no message"]
-        words = " ".join("…" if "\n" in word else word for word in result.argv)  # … for a script
-        raise CommandFailed(f"{words}: {complaint[0]} (return code {result.rc})")
+        raise CommandFailed(f"{_told(result.argv)}: {complaint[0]} (return code {result.rc})")
     return result.out
+
+
+def _told(argv: Sequence[str]) -> str:
+    """A command within a line of text, with ``…`` for a script."""
+    return " ".join("…" if "\n" in word else word for word in argv)
 
 
 class Texts(dict[str, str]):
@@ -214,9 +218,14 @@ def reading(paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def files_read(result: Result) -> Texts:
-    """The text of each file out of what ``reading`` gave."""
+    """The text of each file out of what ``reading``, or another ``grep -sHZ``, gave.
+
+    Raises CommandFailed if it failed, or claims to have found something and tells nothing.
+    """
     if result.rc != 0 and result.err:
         raise CommandFailed(f"cannot read {result.argv[-1]}: {result.err.strip().splitlines()[0]}")
+    if result.rc == 0 and not result.out:
+        raise CommandFailed(f"{_told(result.argv)}: found something but printed nothing")
     texts = Texts()
     for line in result.out.split("\n"):
         path, found, text = line.partition("\0")

@@ -26,11 +26,11 @@ FIND: Command = (
 )
 """Finds the QEMU processes. Its complaints about processes that end meanwhile mean nothing."""
 
-VHOST: Command = ("sh", "-c", 'grep -sHZ "^vhost-" /proc/[0-9]*/comm; true')
+VHOST: Command = ("sh", "-c", 'grep -sHZ "^vhost-" /proc/[0-9]*/comm')
 """Finds the vhost workers that are processes of their own."""
 
 _TASKS = 'grep -sHZ "" /proc/"$1"/task/*/comm'
-_TAPS = 'grep -sHZ "^iff:" /proc/"$1"/fdinfo/*; true'
+_TAPS = 'grep -sHZ "^iff:" /proc/"$1"/fdinfo/*'
 
 _VCPU = re.compile(r"CPU (\d+)/\w+")
 _IOTHREAD = re.compile(r"IO (?!mon_)(\S+)")

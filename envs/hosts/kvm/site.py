@@ -103,7 +103,7 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
     )
     cpu, cpuset = (cgroup.find(mounts, controllers, name) for name in ("cpu", "cpuset"))
     if wanted is not None:
-        processes = [p for p in processes if p.uuid in wanted]
+        processes = _of_libvirt(processes, wanted)
     names = unique([p.name for p in processes])
     guests = tuple(
         guest_of(name, process, links, addresses.get(process.uuid, {}), via, cpu, cpuset)
@@ -144,6 +144,18 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
         uplink=adapter,
         softirq_in_tasks=linux.softirq_in_tasks(irq.out),
     )
+
+
+def _of_libvirt(processes: Sequence[Process], wanted: Sequence[str]) -> list[Process]:
+    """The processes of libvirt's guests. Raises HostError where one of them has none.
+
+    What was not seen would be taken for gone, and not be put back.
+    """
+    found = [process for process in processes if process.uuid in wanted]
+    for uuid in wanted:
+        if not any(process.uuid == uuid for process in found):
+            raise HostError(f"guest {uuid} runs by libvirt, but has no process: run this again")
+    return found
 
 
 def _ask(

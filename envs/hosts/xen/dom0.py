@@ -43,7 +43,7 @@ for comm in /proc/[0-9]*/comm; do
   read -r name <"$comm" || continue
   case $name in *-q[0-9]*) set -- "$@" "$comm" "${comm%comm}status" ;; esac
 done 2>/dev/null
-[ $# = 0 ] || grep -sHZ "" -- "$@"
+[ $# != 0 ] && exec grep -sHZ "" -- "$@"
 """
 THREADS: Command = ("sh", "-c", _THREADS)
 """Prints name and status of every process that might be a thread of netback."""

@@ -89,11 +89,14 @@ def test_reading_no_files_runs_nothing() -> None:
 
 
 def test_a_file_that_must_be_there_and_was_not_told_is_an_error() -> None:
-    silent = RecordedTransport([Result(reading(["/b"]), 0)])
-    texts = read_files(silent, ["/b"])
+    nothing = RecordedTransport([Result(reading(["/b"]), 1)])
+    texts = read_files(nothing, ["/b"])
     assert texts.get("/b") is None
     with pytest.raises(CommandFailed, match="cannot read /b: it is absent or empty, or was not"):
         texts["/b"]
+    silent = RecordedTransport([Result(reading(["/b"]), 0)])
+    with pytest.raises(CommandFailed, match="-- /b: found something but printed nothing"):
+        read_files(silent, ["/b"])
 
 
 def test_reading_through_a_prefix_that_fails_is_an_error(local: LocalTransport) -> None:

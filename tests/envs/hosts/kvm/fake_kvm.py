@@ -115,7 +115,9 @@ class FakeKvm:
             "virsh": lambda words: self._virsh(words[3:]),
         }
         try:
-            return Result(argv=argv, rc=0, out=programs[argv[0]](list(argv[1:])))
+            out = programs[argv[0]](list(argv[1:]))
+            greps = argv[0] == "grep" or (argv[:2] == ("sh", "-c") and argv[2].startswith("grep"))
+            return Result(argv=argv, rc=0 if out or not greps else 1, out=out)
         except KeyError:
             return Result(argv=argv, rc=1, err=f"{argv[0]}: there is no such thing\n")
 

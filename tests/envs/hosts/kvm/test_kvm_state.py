@@ -1,19 +1,27 @@
 """Settings on hosts that no test machine is: vhost, cgroup version 2, interrupts, refusals."""
 
+import json
+
 import msgspec
 import pytest
 from fake_kvm import FakeKvm
 
 from envs.errors import CommandFailed, HostError, NotApplied
 from envs.host import Settings
+from envs.hosts import linux
 from envs.hosts.kvm.host import KvmHost
+from envs.hosts.transport import Result
 
 PID, WORKERS = 100, (190, 191)
 
 
 @pytest.fixture
 def fake() -> FakeKvm:
-    made = FakeKvm()
+    return populated(FakeKvm())
+
+
+def populated(made: FakeKvm) -> FakeKvm:
+    """With two guests, vhost and an interrupt."""
     made.add("vm", PID, vhost=WORKERS)
     made.add("db", 200, tap="vnet1")
     made.interrupts = "eth0 yes 10000 0 41\n"
@@ -158,3 +166,45 @@ def test_all_is_set_in_two_round_trips_and_measured_in_one(fake: FakeKvm, host: 
     assert fake.trips - before == 2
     host.measure(0.1)
     assert fake.trips - before == 3
+
+
+class Silent(FakeKvm):
+    """One command, the ``number``-th, says that it has worked, does nothing and prints nothing."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def _run(self, argv: tuple[str, ...]) -> Result:
+        done = super()._run(argv) if len(self.asked) != self.number else None
+        if done is None:
+            self.asked.append(argv)
+        return done or Result(argv=argv, rc=0)
+
+
+def knobs(fake: FakeKvm) -> tuple[object, ...]:
+    placed = {f: linux.affinity(text) for f, text in fake.files.items() if f.endswith("/status")}
+    shares = {f: text for f, text in fake.files.items() if f.endswith("cpu.weight")}
+    return placed, shares, json.dumps(fake.links)
+
+
+def test_a_command_that_says_nothing_is_an_error_or_no_matter() -> None:
+    """Whichever it is; and what was set without an error is put back without one."""
+    number, said = 0, set()
+    while True:
+        fake = populated(Silent(number))
+        found = knobs(fake)
+        try:
+            opened = KvmHost.open("qemu:///system", fake)
+            opened.describe()
+            snapshot = opened.snapshot()
+            opened.apply(side_core(opened.settings()))
+            opened.measure(0.1)
+            opened.restore(snapshot)
+            assert knobs(fake) == found
+        except HostError as error:
+            said.add(str(error))
+        if len(fake.asked) <= number:
+            break
+        number += 1
+    assert "qemu:///system: date: this is no time: ''" in said
