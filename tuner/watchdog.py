@@ -139,8 +139,8 @@ def take(transport: Transport, folder: Path, token: str) -> None:
 def on_host(
     transport: Transport, folder: Path, verb: str, *words: str, stdin: bytes = b""
 ) -> Result:
-    """Run a verb of ``watchdog.sh`` on the host."""
-    argv = ("sh", "-c", _SCRIPT, "watchdog.sh", verb, str(folder), *words)
+    """Run a verb of ``watchdog.sh`` on the host; nothing is done unless all of ``stdin`` arrives."""
+    argv = ("sh", "-c", _SCRIPT, "watchdog.sh", verb, str(folder), str(len(stdin)), *words)
     return transport.run(argv, stdin=stdin, timeout=20.0)
 
 

@@ -1,7 +1,10 @@
 #!/bin/sh
 # What happens on a host that is being tuned, in the plainest shell: no Python, no network.
 #
-#   watchdog.sh VERB FOLDER [ARGUMENT...]
+#   watchdog.sh VERB FOLDER BYTES [ARGUMENT...]
+#
+# BYTES is how much is told on stdin. Where less arrives, whoever told it has died or the link was
+# cut: nothing is done then.
 #
 # One process on the host, "guard", is the lock and the revert timer in one. It holds FOLDER/lock
 # with flock for as long as it lives. The tuner renews FOLDER/lease, and when that has not
@@ -17,8 +20,15 @@
 # Return codes: 10 held by another, 11 the guard is gone, 12 the guard has put the host back,
 # 13 the journal cannot be written, 14 the host lacks a program.
 
-verb=$1 folder=$2
-shift 2
+verb=$1 folder=$2 bytes=$3
+shift 3
+
+told=
+if [ "$bytes" -gt 0 ]; then
+    told=$(cat && echo .)
+    told=${told%.}
+    [ "$(printf %s "$told" | wc -c)" -eq "$bytes" ] || exit 13
+fi
 
 beat() { # SECONDS: renew the lease
     read -r now _ </proc/uptime
@@ -50,34 +60,33 @@ carry_out() { # a command of FOLDER/undo: its failure does not keep the next fro
     printf '%s: %s\n' "$?" "$*" >&8
 }
 
-append() { # a line on stdin to the journal: all of it or nothing
-    line=$(cat)
+append() { # the line that was told, to the journal: all of it or nothing
     size=$(wc -c 2>/dev/null <journal.jsonl) || size=0
     if [ "$((size))" -gt 0 ] && [ "$(tail -c 1 journal.jsonl | wc -l)" -eq 0 ]; then
         size=$((size - $(tail -n 1 journal.jsonl | wc -c))) # a line torn by a crash
         truncate -s "$size" journal.jsonl
     fi
-    { printf '%s\n' "$line" >>journal.jsonl; } 2>/dev/null && return
+    { printf %s "$told" >>journal.jsonl; } 2>/dev/null && return
     truncate -s "$((size))" journal.jsonl
     return 13
 }
 
 case $verb in
-start) # TOKEN SECONDS HOLDER; this script on stdin: start the guard, and wait until it holds
+start) # TOKEN SECONDS HOLDER; told this script: start the guard, and wait until it holds
     mkdir -p -m 700 -- "$folder" && cd -- "$folder" || exit
     guarded "$1" && beat "$2" && exit
     command -v flock >/dev/null || { echo "flock (util-linux)" && exit 14; }
     free || { cat lock && exit 10; }
     [ "$(cut -d ' ' -f 1 lock)" != "$1" ] || beat "$2" # it was killed, and its tuner lives
-    cat >watchdog.sh.new && mv -f watchdog.sh.new watchdog.sh || exit 13
-    set -- sh "$folder/watchdog.sh" guard "$folder" "$@"
+    printf %s "$told" >watchdog.sh.new && mv -f watchdog.sh.new watchdog.sh || exit 13
+    set -- sh "$folder/watchdog.sh" guard "$folder" 0 "$@"
     if [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ] && command -v systemd-run >/dev/null; then
-        systemd-run --quiet --collect --unit "viotune-$5" -p Restart=on-abnormal -- "$@" || exit
+        systemd-run --quiet --collect --unit "viotune-$6" -p Restart=on-abnormal -- "$@" || exit
     else
         setsid "$@" </dev/null >/dev/null 2>&1 &
     fi
     tries=0
-    until guarded "$5"; do
+    until guarded "$6"; do
         tries=$((tries + 1))
         [ "$tries" -lt 100 ] || { cat lock && exit 10; }
         sleep 0.05
@@ -123,10 +132,10 @@ beat) # TOKEN SECONDS: renew the lease; say whether the guard lives and has not 
     beat "$2" || exit 13
     [ -e undo ] || exit 12
     ;;
-arm) # TOKEN; what is to be carried out on stdin
+arm) # TOKEN; told what is to be carried out
     cd -- "$folder" && guarded "$1" || exit 11
     rm -f undone undo.log
-    { cat >undo.new && : >undo.log && mv -f undo.new undo; } || exit 13
+    { printf %s "$told" >undo.new && : >undo.log && mv -f undo.new undo; } || exit 13
     ;;
 hold) # TOKEN SECONDS HOLDER: nobody renews the lease any more, and the lock is for a person
     cd -- "$folder" && guarded "$1" || exit 11
@@ -134,7 +143,7 @@ hold) # TOKEN SECONDS HOLDER: nobody renews the lease any more, and the lock is 
     beat "$2" || exit 13
     [ -e undo ] || exit 12
     ;;
-close) # must|may; an event on stdin: disarm and tell the journal, both or neither
+close) # must|may; told an event: disarm, and tell the journal, or else arm again
     cd -- "$folder" || exit
     rm -f closed
     mv -f undo closed 2>/dev/null || [ "$1" = may ] || exit 12
@@ -145,13 +154,13 @@ close) # must|may; an event on stdin: disarm and tell the journal, both or neith
         exit 13
     fi
     ;;
-append) # an event on stdin
+append) # told an event
     mkdir -p -m 700 -- "$folder" && cd -- "$folder" || exit
     append
     ;;
-tidy) # a new journal on stdin; the old one stays beside it
+tidy) # told a new journal; the old one stays beside it
     cd -- "$folder" || exit
-    { cat >journal.new && ln -f journal.jsonl journal.old.jsonl; } || {
+    { printf %s "$told" >journal.new && ln -f journal.jsonl journal.old.jsonl; } || {
         rm -f journal.new
         exit 13
     }

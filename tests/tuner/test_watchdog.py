@@ -6,15 +6,15 @@ No test here measures time: they wait for states, and the watchdog's lease is a 
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from envs.errors import HostBusy, HostError
-from envs.hosts.transport import LocalTransport
+from envs.hosts.transport import LocalTransport, Result
 from tuner.journal import Confirmed, Journal
-from tuner.watchdog import Gone, Reverted, Watchdog, is_gone, look, me, take
+from tuner.watchdog import Gone, Reverted, Watchdog, is_gone, look, me, on_host, take
 
 from stumbling_host import FOUND  # isort: skip
 
@@ -202,6 +202,43 @@ def test_a_confirmation_that_comes_too_late_is_refused(folder: Path, knob: Path)
         with pytest.raises(Reverted):
             journal.close(Confirmed(settings=FOUND, snapshot="{}"))
     assert journal.events() == ()
+
+
+class Cut(LocalTransport):
+    """What is told on stdin is cut off: whoever told it has died, or the link was cut."""
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+        return super().run(argv, stdin=stdin[: len(stdin) // 2], timeout=timeout)
+
+
+def test_a_confirmation_that_is_cut_off_leaves_the_watchdog_armed(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 1000) as dog:
+        dog.arm(put_back(knob))
+        with pytest.raises(HostError):
+            Journal(Cut(), folder).close(Confirmed(settings=FOUND, snapshot="{}"))
+        assert look(HERE, folder).armed
+        assert Journal(HERE, folder).events() == ()
+
+
+def test_an_event_that_is_cut_off_never_happened(folder: Path) -> None:
+    event = Confirmed(settings=FOUND, snapshot="{}")
+    journal = Journal(HERE, folder)
+    journal.append(event)
+    with pytest.raises(HostError):
+        Journal(Cut(), folder).append(event)
+    assert journal.events() == (event,)
+    assert on_host(Cut(), folder, "tidy", stdin=b"{}\n").rc != 0
+    assert journal.events() == (event,)
+
+
+def test_an_order_that_is_cut_off_is_not_taken(folder: Path, knob: Path) -> None:
+    dog = Watchdog(Cut(), folder, 1000)
+    with pytest.raises(HostError):
+        dog.start()
+    assert not look(HERE, folder).token
+    with watchdog(folder, 1000) as living:
+        assert on_host(Cut(), folder, "arm", living.token, stdin=b"carry_out true\n").rc != 0
+        assert not look(HERE, folder).armed
 
 
 def test_what_a_watchdog_was_killed_in_the_middle_of_is_done_by_the_next(
