@@ -7,12 +7,16 @@ import numpy as np
 from agents.artifact import Agent
 from agents.policy import History, measured
 from agents.scorer import Scorer
+from agents.search import Climb
 from envs.decision import Decision
 from envs.encoding import Encoder
 from envs.host import Settings
 
 ATTEMPTS = 16
 """How often the agent is asked for another setting than those already measured."""
+TRIES = 3
+"""So many tries an agent is trained to make on a host. Who has more goes on by hill climbing: asked
+further, the agent hardly got better, and after some twenty tries it had nothing new to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class AgentPolicy:
     """Makes every choice by the agent's scores.
 
     The best-scored setting is proposed first; where that has been measured, settings are drawn
-    with the chances that the scores give, from ``seed``.
+    with the chances that the scores give, from ``seed``. After ``TRIES`` tries it climbs.
     """
 
     agent: Agent
@@ -33,7 +37,9 @@ class AgentPolicy:
         object.__setattr__(self, "scorer", Scorer(self.agent.weights))
 
     def propose(self, history: History) -> Settings | None:
-        """The agent's next setting; None where it has no new one, or its scores are not finite."""
+        """The next setting; None where there is no new one, or its scores are not finite."""
+        if len(history.trials) >= TRIES:
+            return Climb(self.seed).propose(history)
         encoder = Encoder(history.spec, history.baseline)
         rng = np.random.default_rng((self.seed, len(history.trials)))
         for attempt in range(ATTEMPTS):

@@ -1,8 +1,9 @@
 """A policy on a test host: what it keeps after each measurement, and what that is worth.
 
-Policies see one load, as a live host would tell of it, with noise and gaps; each keeps the best of
-its own measurements. What is kept is worth the mean reward, without noise, under other loads of the
-same host, so that nobody is rewarded for luck. Latency is guarded where the host tells it.
+A measurement is what a live tuner makes of one setting: a few samples, pooled, as the host would
+tell of them, with noise and gaps. Each policy keeps the best of its own measurements. What is kept
+is worth the mean reward, without noise, under other loads of the same host, so that nobody is
+rewarded for luck. Latency is guarded where the host tells it.
 """
 
 import numpy as np
@@ -11,22 +12,25 @@ from agents.evaluation import tune
 from agents.heuristics import HEURISTICS
 from agents.policy import History, Policy, measured
 from agents.teacher import search
-from agents.telemetry import Telemetry, ToldHost
+from agents.telemetry import PooledHost, Telemetry
 from envs.host import Record, Sample, Settings, to_json
 from envs.reward import judge
 from envs.scenario import generate
 from envs.sim.host import SimHost
 
 SECONDS = 0.1
-"""What a measurement takes."""
+"""What a sample takes."""
+SAMPLES = 12
+"""Of a measurement, each under a load of its own: as many as a live tuner takes at most."""
 BEST_KNOWN = "long search"
 LONG = 1000
 """The measurements of a long search, besides the heuristics."""
 FINALISTS = 12
 """Of its best settings so many are measured under other loads."""
-LOADS = 3
-UNSEEN = 1_000_000
-"""The seeds of the loads are these many apart."""
+UNSEEN = 3
+"""Loads under which a setting shows what it is worth; no measurement sees them."""
+LOAD = 1_000_000
+"""The seeds of a host's loads are these many apart."""
 SECONDS_OF_WORTH = 0.2
 
 
@@ -53,9 +57,8 @@ class Worth:
 
     def __init__(self, seed: int) -> None:
         scenario = generate(seed)
-        seeds = [seed + UNSEEN * k for k in range(1, LOADS + 1)]
         self._telemetry = Telemetry.of_host(seed)
-        self._hosts = [SimHost(scenario, seed=one) for one in seeds]
+        self._hosts = [SimHost(scenario, seed=load) for load in loads(seed)[SAMPLES:]]
         self._spec, self.found = self._hosts[0].describe(), self._hosts[0].settings()
         self._before = [self._told(host) for host in self._hosts]
         self._known = {to_json(self.found): 0.0}
@@ -78,7 +81,7 @@ class Worth:
 
 def play(policy: Policy, seed: int, measurements: int) -> Played:
     """Up to ``measurements`` settings of ``policy``; fewer where it proposes no more."""
-    host, worth = ToldHost(generate(seed), seed), Worth(seed)
+    host, worth = PooledHost(seed, loads(seed)[:SAMPLES]), Worth(seed)
     history = tune(HEURISTICS[0], host, 0, SECONDS)
     kept: list[Settings] = []
     while len(kept) < measurements:
@@ -96,8 +99,14 @@ def long_search(seed: int) -> Played:
 
     All settings are too many on every test host: even with two cores there are tens of thousands.
     """
-    history = search(ToldHost(generate(seed), seed, noisy=False), LONG, SECONDS, seed)
+    host = PooledHost(seed, loads(seed)[:SAMPLES], noisy=False)
+    history = search(host, LONG, SECONDS, seed)
     return _played(seed, BEST_KNOWN, Worth(seed), _finalists(history))
+
+
+def loads(seed: int) -> range:
+    """The seeds of a host's loads: those of its measurements, then those that show its worth."""
+    return range(seed, seed + (SAMPLES + UNSEEN) * LOAD, LOAD)
 
 
 def _finalists(history: History) -> list[Settings]:

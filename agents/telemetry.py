@@ -6,14 +6,15 @@ host: without them, the shipped one of the time took the right first choice on t
 with a chance of 0.1 instead of 0.8.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self, TypeVar
 
 import msgspec
 import numpy as np
 
 from envs.host import Port, Record, Sample, Traffic
-from envs.scenario import Scenario
+from envs.pooling import pool
+from envs.scenario import Scenario, generate
 from envs.sim.host import SimHost
 
 K = TypeVar("K", str, int)
@@ -77,10 +78,31 @@ class ToldHost(SimHost):
 
     def measure(self, seconds: float) -> Sample:
         """As ``SimHost`` measures, but as it is told."""
-        sample = super().measure(seconds)
+        return self._told(super().measure(seconds))
+
+    def _told(self, sample: Sample) -> Sample:
         if self._noise is None:
             return self.telemetry.gaps(sample)
         return self.telemetry.told(sample, self._noise)
+
+
+class PooledHost(ToldHost):
+    """Its measurement is what a live tuner makes of a setting: several samples, pooled.
+
+    Each is taken under a load of its own, of the same scenario; ``loads`` are their seeds.
+    """
+
+    def __init__(self, seed: int, loads: Sequence[int], *, noisy: bool = True) -> None:
+        super().__init__(generate(seed), seed, noisy=noisy)
+        self._loads = [SimHost(self.scenario, load) for load in loads]
+
+    def measure(self, seconds: float) -> Sample:
+        """As many samples of ``seconds`` as there are loads, as one."""
+        samples = []
+        for host in self._loads:
+            host.apply(self.settings())
+            samples.append(self._told(host.measure(seconds)))
+        return pool(samples)
 
 
 def _port(port: Port, factor: float) -> Port:

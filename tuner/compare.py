@@ -20,9 +20,10 @@ from agents.policy import Policy, measured
 from envs.history import History, Trial
 from envs.host import Host, HostSpec, Record, Sample, Settings, to_json
 from envs.hosts.locate import open_host
+from envs.pooling import pool
 from envs.reward import Guard, Guards, Verdict, judge
 from tuner.judge import judge_pairs
-from tuner.pairs import Pair, pool
+from tuner.pairs import Pair
 from tuner.transaction import Transaction
 from tuner.tune import Budget, Step, settled
 

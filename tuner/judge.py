@@ -14,8 +14,9 @@ from typing import Literal
 from scipy.special import stdtrit
 
 from envs.host import HostSpec, Record, Settings
+from envs.pooling import pool
 from envs.reward import LEAST_GBPS, Guards, Verdict, bandwidth, judge
-from tuner.pairs import Pair, pool
+from tuner.pairs import Pair
 
 Outcome = Literal["better", "no difference", "worse", "guard broken", "cannot tell"]
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from agents.policy import Policy
 from envs.history import History, Trial
 from envs.host import HostSpec, Record, Sample, Settings
+from envs.pooling import pool
 from envs.reward import Guards, Verdict, bandwidth, judge
 from tuner.journal import Judged
 from tuner.judge import Judgement, judge_pairs, restless
-from tuner.pairs import Pair, pool
+from tuner.pairs import Pair
 from tuner.sequential import ERROR_RATE, first_look, nominal_level
 from tuner.state import Held
 from tuner.transaction import Transaction, transaction

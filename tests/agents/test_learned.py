@@ -14,6 +14,7 @@ from agents.network import Network
 from agents.policy import History, Trial
 from agents.registry import get
 from agents.scorer import Layout
+from agents.search import Climb
 from envs.host import HostSpec, Settings
 from envs.knobs import check
 from envs.layout import SCHEMA
@@ -56,6 +57,18 @@ def test_the_same_history_gives_the_same_setting_and_tries_give_new_ones() -> No
         seen = host.measure(1.0)
         verdict = judge(SPEC, settings, seen, BASELINE, history.baseline_sample)
         history = history.with_trial(Trial(settings=settings, sample=seen, verdict=verdict))
+
+
+def test_who_has_more_tries_than_the_agent_has_learned_goes_on_by_climbing() -> None:
+    tried = [
+        replace(BASELINE, tx_queue=dict.fromkeys(BASELINE.tx_queue, n)) for n in (64, 128, 256)
+    ]
+    history = START
+    for settings in tried:
+        history = history.with_sample(settings, sample())
+    climbing = Climb(seed=1).propose(history)
+    assert climbing is not None
+    assert AgentPolicy(agent=AGENT, seed=1).propose(history) == climbing
 
 
 def test_scores_that_are_no_numbers_propose_nothing() -> None:

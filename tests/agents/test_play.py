@@ -4,16 +4,16 @@ import pytest
 
 from agents import registry
 from agents.evaluation import tune
-from agents.suite import Worth, long_search, play
-from agents.telemetry import ToldHost
-from envs.scenario import TEST_SEEDS, generate
+from agents.suite import SAMPLES, Worth, loads, long_search, play
+from agents.telemetry import PooledHost
+from envs.scenario import TEST_SEEDS
 
 HOST = TEST_SEEDS[8]
 
 
 def test_what_is_kept_is_the_best_of_what_was_measured_with_noise() -> None:
     played = play(registry.get("climb", 3), HOST, 5)
-    history = tune(registry.get("climb", 3), ToldHost(generate(HOST), HOST), 5, 0.1)
+    history = tune(registry.get("climb", 3), PooledHost(HOST, loads(HOST)[:SAMPLES]), 5, 0.1)
     assert len(played.kept) == 5
     assert played.kept[-1] == Worth(HOST).of(history.start)
 

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stumbling_host import FOUND, SPEC, sample
 
+from envs.pooling import pool
 from envs.reward import Guards
 from tuner.judge import decide, interval, judge_pairs, ratio
-from tuner.pairs import Pair, pool
+from tuner.pairs import Pair
 
 
 def pairs(*gbps: tuple[float, float], cores: float = 1.0) -> list[Pair]:

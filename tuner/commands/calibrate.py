@@ -8,9 +8,9 @@ import click
 from envs.errors import TunerError
 from envs.history import History
 from envs.host import Sample, Settings
+from envs.pooling import pool
 from tuner.commands import options
 from tuner.console import Output
-from tuner.pairs import pool
 from tuner.tables import plain_table
 from tuner.transaction import Transaction, transaction
 from tuner.tune import Budget, Step, settled
