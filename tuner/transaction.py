@@ -282,8 +282,9 @@ def roll_back(held: Held, *, to: int | None = None, force: bool = False) -> tupl
     with interrupts():
         ours = tuple(one.after.snapshot for one in generations[number - 1 :])
         event = RollingBack(to=number, reason=f"back to before {target.after.time}")
-        held.arm(_undo(held.host, target.before))
+        undo = _undo(held.host, target.before)
         held.journal.append(event)
+        held.arm(undo)
         kept = put_back(held, Pending(begun=target.before, ours=ours, sure=not force))
         held.journal.close(Restored(reason=f"rolled back to before {target.after.time}", kept=kept))
     return kept

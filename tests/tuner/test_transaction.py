@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ from envs.errors import CommandFailed, HostBusy, HostError, IllegalSetting, Inpu
 from envs.host import Settings
 from envs.hosts.transport import LocalTransport, Result
 from tuner import state
+from tuner.commands.status import Status, examine
 from tuner.interrupts import Interrupted
 from tuner.transaction import lent, recover, roll_back, transaction
 
@@ -206,6 +207,38 @@ def test_rolling_back_goes_through_the_confirmed_changes_one_by_one(host: Stumbl
             roll_back(held)
 
 
+class Dying(LocalTransport):
+    """Kills the process after a verb of the watchdog's."""
+
+    def __init__(self, verb: str) -> None:
+        self.verb = verb
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+        done = super().run(argv, stdin=stdin, timeout=timeout)
+        if self.verb in argv:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+
+@pytest.mark.parametrize("verb", ["append", "arm"])
+def test_a_rollback_is_told_of_before_the_host_is_told_to_do_it_by_itself(
+    host: StumblingHost, verb: str
+) -> None:
+    keep(host, LONGER)
+
+    def work() -> None:
+        host.transport = Dying(verb)
+        with state.held(host) as held:
+            roll_back(held)
+
+    killed_in(work)
+    status = put_back_by_itself(host)
+    assert status.state == {"append": "interrupted", "arm": "reverted"}[verb]
+    with state.held(host) as held:
+        assert recover(held)
+    assert host.now == FOUND
+
+
 def test_rolling_back_keeps_what_somebody_else_has_changed_since(host: StumblingHost) -> None:
     keep(host, LONGER)
     host.now = replace(LONGER, bridge="lean")
@@ -367,11 +400,33 @@ def abandon(host: StumblingHost, target: Settings, *, halfway: bool = False) -> 
             os.kill(os.getpid(), signal.SIGKILL)
         return False
 
-    child = os.fork()
-    if child == 0:
+    def work() -> None:
         if halfway:
             host.stumble = kill
         with state.held(host) as held, transaction(held, "test") as trial:
             trial.apply(target)
             os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+
+    killed_in(work)
+
+
+def killed_in(work: Callable[[], None]) -> None:
+    """Do what kills its process, in one of its own."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(1)  # else there would be two of this test suite
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+
+
+def put_back_by_itself(host: StumblingHost) -> Status:
+    """Have the lease run out, and what the status says when the watchdog has put the host back."""
+    expired = host.state_dir / "lease.test"
+    expired.write_text("0 1\n")
+    expired.replace(host.state_dir / "lease")
+    while (status := examine("fake:", host)).state in ("reverting", "busy"):
+        pass
+    return status
