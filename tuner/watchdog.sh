@@ -10,7 +10,7 @@
 # with flock for as long as it lives. The tuner renews FOLDER/lease, and when that has not
 # happened for as many seconds as it says, the guard carries out FOLDER/undo and ends.
 #
-#   lock    held by the guard; its text: token, pid of the guard, for whom
+#   lock    held by the guard; its first line: token, pid of the guard, for whom
 #   lease   uptime of the host at the last heartbeat, and the seconds it is good for
 #   undo    the commands that put the host back; absent while nothing is to be undone
 #   undone  the same, once the guard has run them; undo.log has what they said
@@ -33,6 +33,21 @@ fi
 beat() { # SECONDS: renew the lease
     read -r now _ </proc/uptime
     printf '%s %s\n' "$now" "$1" >lease.new && mv -f lease.new lease
+}
+
+tell() { # TOKEN PID HOLDER: who holds; in place, for a look must never find nothing there
+    printf '%s %s %s\n' "$1" "$2" "$3" 1<>lock
+}
+
+expired() { # whether the lease has run out: one that is gone or cannot be read has
+    last='' seconds=''
+    { read -r last seconds <lease; } 2>/dev/null
+    read -r now _ </proc/uptime
+    case ${last%.*}:$seconds in
+    :* | *: | *[!0-9:]* | *:*:* | 0[0-9]* | ??????????????????*) return 0 ;;
+    esac
+    age=$((${now%.*} - ${last%.*}))
+    [ "$age" -ge "$seconds" ] || [ "$age" -lt 0 ]
 }
 
 guarded() { # TOKEN: whether the guard of that token lives
@@ -76,8 +91,8 @@ start) # TOKEN SECONDS HOLDER; told this script: start the guard, and wait until
     mkdir -p -m 700 -- "$folder" && cd -- "$folder" || exit
     guarded "$1" && beat "$2" && exit
     command -v flock >/dev/null || { echo "flock (util-linux)" && exit 14; }
-    free || { cat lock && exit 10; }
-    [ "$(cut -d ' ' -f 1 lock)" != "$1" ] || beat "$2" # it was killed, and its tuner lives
+    free || { head -n 1 lock && exit 10; }
+    read -r token _ <lock && [ "$token" = "$1" ] && beat "$2" # it was killed, and its tuner lives
     printf %s "$told" >watchdog.sh.new && mv -f watchdog.sh.new watchdog.sh || exit 13
     set -- sh "$folder/watchdog.sh" guard "$folder" 0 "$@"
     if [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ] && command -v systemd-run >/dev/null; then
@@ -88,7 +103,7 @@ start) # TOKEN SECONDS HOLDER; told this script: start the guard, and wait until
     tries=0
     until guarded "$6"; do
         tries=$((tries + 1))
-        [ "$tries" -lt 100 ] || { cat lock && exit 10; }
+        [ "$tries" -lt 100 ] || { head -n 1 lock && exit 10; }
         sleep 0.05
     done
     ;;
@@ -100,21 +115,19 @@ guard) # TOKEN SECONDS HOLDER
         [ "$tries" -lt 20 ] || exit
         sleep 0.1
     done
-    if [ "$(cut -d ' ' -f 1 lock)" != "$1" ]; then # else it was killed, and is started again
-        beat "$2"
-    fi
-    printf '%s %s %s\n' "$1" "$$" "$3" >lock
+    read -r token _ <lock && [ "$token" = "$1" ] || beat "$2" # else it is started again
+    tell "$1" "$$" "$3"
     mv -f undoing undo 2>/dev/null # of a guard that was killed while it undid
     limit=
     command -v timeout >/dev/null && limit="timeout 20"
-    while read -r last seconds <lease && read -r now _ </proc/uptime; do
-        if ! [ lock -ef "/proc/$$/fd/9" ]; then # somebody has removed it: nobody is held off now
-            [ ! -e lock ] || exit 0             # and another has taken the host, undo and all
-            seconds=0
-        fi
-        if [ "$((${now%.*} - ${last%.*}))" -ge "$seconds" ]; then
+    while :; do
+        # Who removes the lock ends the trial, for nobody is held off any more: either another has
+        # taken the host meanwhile, undo and all, or it is to be undone now.
+        [ lock -ef "/proc/$$/fd/9" ] || [ ! -e lock ] || exit 0
+        if expired || [ ! -e lock ]; then
             mv -f undo undoing 2>/dev/null || exit 0
-            read -r again _ <lease
+            again=''
+            { read -r again _ <lease; } 2>/dev/null
             if [ "$again" = "$last" ]; then
                 { : >>undo.log; } 2>/dev/null && exec 8>>undo.log || exec 8>/dev/null
                 # shellcheck disable=SC1091 # written by arm
@@ -139,7 +152,7 @@ arm) # TOKEN; told what is to be carried out
     ;;
 hold) # TOKEN SECONDS HOLDER: nobody renews the lease any more, and the lock is for a person
     cd -- "$folder" && guarded "$1" || exit 11
-    printf '%s %s %s\n' "$1" "$pid" "$3" >lock
+    tell "$1" "$pid" "$3"
     beat "$2" || exit 13
     [ -e undo ] || exit 12
     ;;
@@ -169,7 +182,7 @@ tidy) # told a new journal; the old one stays beside it
 release) # TOKEN HOLDER: end the guard; if something is left to undo, let it hold on for HOLDER
     cd -- "$folder" 2>/dev/null && guarded "$1" || exit 0
     if [ -e undo ] || [ -e undoing ]; then
-        printf '%s %s %s\n' "$1" "$pid" "$2" >lock
+        tell "$1" "$pid" "$2"
     else
         end
     fi
@@ -187,9 +200,9 @@ take) # TOKEN: end the guard of a tuner that is gone; whoever takes the lock nex
 look) # tell what is here
     cd -- "$folder" 2>/dev/null || exit 0
     if [ -e lock ] && ! flock -n -s lock true; then
-        printf 'held %s\n' "$(cat lock)"
+        printf 'held %s\n' "$(head -n 1 lock)"
     fi
-    [ -e lease ] && printf 'lease %s\n' "$(cat lease)"
+    [ -e lease ] && printf 'lease %s\n' "$(head -n 1 lease)"
     printf 'uptime %s\n' "$(cat /proc/uptime)"
     for mark in undo undoing undone; do
         [ -e "$mark" ] && printf '%s %s\n' "$mark" "$(stat -c %Z "$mark")"

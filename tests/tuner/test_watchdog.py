@@ -1,12 +1,13 @@
 """The watchdog of a host: it holds the lock, and undoes when the tuner falls silent.
 
-No test here measures time: they wait for states, and the watchdog's lease is a few seconds.
+No test here measures time: they wait for states, and a lease that is to run out is made to.
 """
 
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,25 @@ def wait(until: Callable[[], bool]) -> None:
         pass
 
 
+def expire(folder: Path) -> None:
+    """Let the lease have run out: no test depends on how fast it gets somewhere."""
+    fresh = folder / "lease.test"
+    fresh.write_text("0 1\n")
+    fresh.replace(folder / "lease")
+
+
 def pid(folder: Path) -> int:
     return int((folder / "lock").read_text().split()[1])
+
+
+@contextmanager
+def stopped(number: int) -> Iterator[None]:
+    """A process stands still, and goes on whatever happens."""
+    os.kill(number, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(number, signal.SIGCONT)
 
 
 def test_the_lock_is_one_that_other_tools_see(folder: Path, dog: Watchdog) -> None:
@@ -93,8 +111,9 @@ def test_once_released_another_may_have_it_at_once(folder: Path, dog: Watchdog) 
 
 
 def test_silence_undoes_and_says_so(folder: Path, knob: Path) -> None:
-    with watchdog(folder, 4) as dog:
+    with watchdog(folder, 1000) as dog:
         dog.arm(put_back(knob))
+        expire(folder)
         wait(lambda: look(HERE, folder).reverted is not None)
         assert knob.read_text() == "found\n"
         with pytest.raises(Reverted):
@@ -103,7 +122,7 @@ def test_silence_undoes_and_says_so(folder: Path, knob: Path) -> None:
 
 
 def test_while_it_is_renewed_nothing_is_undone(folder: Path, knob: Path) -> None:
-    with watchdog(folder, 4) as dog:
+    with watchdog(folder, 1000) as dog:
         dog.arm(put_back(knob))
         first = (folder / "lease").read_text()
         for _ in range(20):
@@ -114,7 +133,8 @@ def test_while_it_is_renewed_nothing_is_undone(folder: Path, knob: Path) -> None
 
 
 def test_without_an_order_silence_only_lets_go_of_the_lock(folder: Path, knob: Path) -> None:
-    with watchdog(folder, 1):
+    with watchdog(folder, 1000):
+        expire(folder)
         wait(lambda: not look(HERE, folder).token)
     assert knob.read_text() == "changed\n"
 
@@ -144,7 +164,8 @@ def test_who_removes_the_lock_ends_the_trial(folder: Path, knob: Path) -> None:
     with watchdog(folder, 1000) as dog:
         dog.arm(put_back(knob))
         (folder / "lock").unlink()
-        wait(lambda: knob.read_text() == "found\n")
+        wait(lambda: look(HERE, folder).reverted is not None)
+        assert knob.read_text() == "found\n"
         with pytest.raises(Reverted):
             dog.renew()
 
@@ -154,11 +175,9 @@ def test_a_lock_that_is_removed_is_taken_again_by_a_tuner_that_lives(
 ) -> None:
     with watchdog(folder, 1000) as dog:
         dog.arm(put_back(knob))
-        first = pid(folder)
-        os.kill(first, signal.SIGSTOP)  # so that it looks only afterwards
-        (folder / "lock").unlink()
-        dog.renew()
-        os.kill(first, signal.SIGCONT)
+        with stopped(first := pid(folder)):  # so that it looks only afterwards
+            (folder / "lock").unlink()
+            dog.renew()
         wait(lambda: not Path(f"/proc/{first}").exists())
         assert look(HERE, folder).armed
         assert knob.read_text() == "changed\n"
@@ -167,11 +186,10 @@ def test_a_lock_that_is_removed_is_taken_again_by_a_tuner_that_lives(
 def test_who_takes_a_host_whose_lock_was_removed_is_left_alone(folder: Path, knob: Path) -> None:
     with watchdog(folder, 1000) as dog:
         dog.arm(put_back(knob))
-        first = pid(folder)
-        os.kill(first, signal.SIGSTOP)  # so that it looks only afterwards
-        (folder / "lock").unlink()
-        with watchdog(folder, 1000):
-            os.kill(first, signal.SIGCONT)
+        with ExitStack() as stack:
+            with stopped(first := pid(folder)):  # so that it looks only afterwards
+                (folder / "lock").unlink()
+                stack.enter_context(watchdog(folder, 1000))
             wait(lambda: not Path(f"/proc/{first}").exists())
             assert knob.read_text() == "changed\n"  # for the other to undo, as it was told
             with pytest.raises(HostBusy):
@@ -179,9 +197,10 @@ def test_who_takes_a_host_whose_lock_was_removed_is_left_alone(folder: Path, kno
 
 
 def test_releasing_leaves_what_is_to_be_undone_to_the_watchdog(folder: Path, knob: Path) -> None:
-    with watchdog(folder, 4) as dog:
+    with watchdog(folder, 1000) as dog:
         dog.arm(put_back(knob))
         dog.release()
+        expire(folder)
         wait(lambda: knob.read_text() == "found\n")
 
 
@@ -196,8 +215,9 @@ def test_a_confirmation_disarms_and_is_in_the_journal(folder: Path, knob: Path) 
 
 def test_a_confirmation_that_comes_too_late_is_refused(folder: Path, knob: Path) -> None:
     journal = Journal(HERE, folder)
-    with watchdog(folder, 4) as dog:
+    with watchdog(folder, 1000) as dog:
         dog.arm(put_back(knob))
+        expire(folder)
         wait(lambda: look(HERE, folder).reverted is not None)
         with pytest.raises(Reverted):
             journal.close(Confirmed(settings=FOUND, snapshot="{}"))
@@ -246,14 +266,16 @@ def test_what_a_watchdog_was_killed_in_the_middle_of_is_done_by_the_next(
 ) -> None:
     begun, go = tmp_path / "begun", tmp_path / "go"
     hangs = ("sh", "-c", f"touch {begun}; while [ ! -e {go} ]; do sleep 0.1; done")
-    with watchdog(folder, 4) as dog:
+    with watchdog(folder, 1000) as dog:
         dog.arm([hangs, *put_back(knob)])
+        expire(folder)
         wait(begun.exists)
         os.kill(pid(folder), signal.SIGKILL)
         go.touch()
         wait(lambda: not look(HERE, folder).token)
         dog.renew()
         assert look(HERE, folder).armed
+        expire(folder)
         wait(lambda: look(HERE, folder).reverted is not None)
     assert knob.read_text() == "found\n"
 
@@ -276,7 +298,39 @@ def test_who_we_are_is_not_gone_and_an_ended_process_is() -> None:
     assert not is_gone("a person")
 
 
-@pytest.mark.parametrize("rubbish", ["", "x\n", "1 2 3\n", "\0\n", "999999999999999999999 9\n"])
+RUBBISH = ["", "x\n", "1 2 3\n", "1 x\n", "\0\n", "999999999999999999999 9\n", "99999999999 9\n"]
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH)
+def test_a_lease_that_cannot_be_read_has_run_out(folder: Path, knob: Path, rubbish: str) -> None:
+    with watchdog(folder, 1000) as dog:
+        dog.arm(put_back(knob))
+        (folder / "lease").write_text(rubbish)
+        wait(lambda: look(HERE, folder).reverted is not None)
+    assert knob.read_text() == "found\n"
+
+
+def test_a_lease_that_is_gone_has_run_out(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 1000) as dog:
+        dog.arm(put_back(knob))
+        (folder / "lease").unlink()
+        wait(lambda: look(HERE, folder).reverted is not None)
+    assert knob.read_text() == "found\n"
+
+
+def test_the_lock_never_loses_its_holder_while_another_is_written(
+    folder: Path, dog: Watchdog
+) -> None:
+    """It is written in place: a reader that opened it before sees one holder or the other."""
+    dog.arm([])
+    with (folder / "lock").open() as opened:
+        dog.leave_to("somebody", 1000)
+        dog.leave_to("sb", 1000)
+        assert opened.readline().split(maxsplit=2)[2] == "sb\n"
+    assert look(HERE, folder).holder == "sb"
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH)
 def test_whatever_its_files_hold_a_look_finds_something_out(folder: Path, rubbish: str) -> None:
     with watchdog(folder, 100):
         for name in ("lock", "lease"):
@@ -286,4 +340,5 @@ def test_whatever_its_files_hold_a_look_finds_something_out(folder: Path, rubbis
             ["pgrep", "-f", f"guard {folder}"], capture_output=True, text=True, check=False
         ).stdout
         for found in number.split():
-            os.kill(int(found), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.kill(int(found), signal.SIGKILL)

@@ -97,8 +97,8 @@ class LabSubject(Subject):
         shutil.rmtree(self.folder)
 
     def _take_down(self) -> None:
-        lease = Path(self.state, "lease")
-        lease.unlink(missing_ok=True)  # which ends a watchdog: its orders are for this lab alone
+        for name in ("undo", "lease"):  # which ends a watchdog: its orders are for this lab alone
+            Path(self.state, name).unlink(missing_ok=True)
         subprocess.run(("umount", "-l", "-q", self.state), check=False, capture_output=True)
         with suppress(HostError):
             manage.down(self.name)
