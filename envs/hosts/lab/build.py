@@ -10,7 +10,6 @@ uplink is a tap with a relay of its own, for with a veth the outside's receive s
 and be billed to, whichever backend sends there.
 """
 
-import os
 from collections.abc import Mapping
 
 from pyroute2 import IPRoute
@@ -84,12 +83,3 @@ def _index(ip: IPRoute, name: str) -> int:
     if not found:
         raise OSError(f"interface {name} did not appear")
     return int(found[0])
-
-
-def close(network: Network) -> None:
-    """Let go of everything, so that the kernel removes it."""
-    for near, far in network.taps.values():
-        os.close(near)
-        os.close(far)
-    for space in network.spaces.values():
-        os.close(space)
