@@ -139,7 +139,8 @@ def _told(lab: EmulatedStatus) -> str:
 
 
 def _line(lab: LabStatus) -> str:
-    config = lab.config
+    if (config := lab.config) is None:
+        return lab.damaged
     what = f"{config.guests} guests, {config.neighbours} neighbours, workload {config.workload}"
     if not lab.up:
         ended = ", ".join(lab.missing) or "it was never ready"

@@ -38,15 +38,16 @@ class LabStatus(Record, frozen=True):
     """A lab as it is: ``up`` when it was made and all of it still runs.
 
     ``missing`` names the processes that have ended; ``why_no_weights`` is empty where weights
-    can be set.
+    can be set. Where its record cannot be read ``config`` is None, and ``damaged`` says what to do.
     """
 
     name: str
     up: bool
-    config: LabConfig
+    config: LabConfig | None
     state_dir: str
     missing: tuple[str, ...] = ()
     why_no_weights: str = ""
+    damaged: str = ""
 
 
 def up(config: LabConfig) -> LabStatus:
@@ -65,7 +66,7 @@ def up(config: LabConfig) -> LabStatus:
     except BaseException:
         down(config.name)
         raise
-    return _status(folder)
+    return _status(folder, record.read(folder))
 
 
 def down(name: str) -> None:
@@ -106,11 +107,33 @@ def down_if_dead(name: str) -> None:
 
 
 def status(name: str | None = None) -> tuple[LabStatus, ...]:
-    """The labs of this user, or the one of that name. Raises HostError where it is not there."""
+    """The labs of this user, or the one of that name.
+
+    Raises HostError where that one is not there, or its record cannot be read.
+    """
     if name is not None:
-        return (_status(record.directory(name)),)
-    root = record.root()
-    return tuple(_status(path.parent) for path in sorted(root.glob("*/lab.json")))
+        folder = record.directory(name)
+        return (_status(folder, record.read(folder)),)
+    return tuple(_listed())
+
+
+def _listed() -> Iterator[LabStatus]:
+    """Every lab of this user; one that cannot be read does not keep the others from being told."""
+    for path in sorted(record.root().glob("*/lab.json")):
+        folder = path.parent
+        try:
+            found = _status(folder, record.parse(folder, path.read_bytes()))
+        except FileNotFoundError:
+            continue  # it has just been taken down
+        except HostError as error:
+            found = LabStatus(
+                name=folder.name,
+                up=False,
+                config=None,
+                state_dir=str(folder),
+                damaged=str(error),
+            )
+        yield found
 
 
 def _check_machine() -> None:
@@ -229,8 +252,7 @@ def _flowing(folder: Path) -> bool:
     return all(port.inward.bytes + port.outward.bytes > _FLOWING for port in carried)
 
 
-def _status(folder: Path) -> LabStatus:
-    lab = record.read(folder)
+def _status(folder: Path, lab: Lab) -> LabStatus:
     missing = _missing(lab)
     return LabStatus(
         name=lab.config.name,
