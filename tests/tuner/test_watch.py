@@ -1,9 +1,14 @@
 """A host is tuned again when its load has changed, and only then."""
 
-import pytest
-from stumbling_host import SPEC, sample
+import json
+from pathlib import Path
 
-from tuner.commands.watch import Watch
+import pytest
+from click.testing import CliRunner
+from stumbling_host import SPEC, StumblingHost, sample
+
+from tuner.commands import options
+from tuner.commands.watch import Watch, command
 from tuner.watch import change, idle, load
 
 EVEN = load(SPEC, sample(8.0, 1.0))
@@ -52,6 +57,23 @@ def test_a_host_that_gains_nothing_is_tuned_ever_less_often() -> None:
     assert memory.seconds_left() < 0.0
     waits = []
     for kept in (True, False, False, True):
+        memory.tries()
         memory.tuned(EVEN, kept=kept)
         waits.append(round(memory.seconds_left(), -2))
     assert waits == [100.0, 200.0, 400.0, 100.0]
+
+
+def test_a_tuning_that_fails_counts_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A knob that never takes is not tried again and again on a host that people need."""
+    setting = tmp_path / "setting.json"
+    setting.write_text('{"tx_queue": {"vif1": 64}}')
+    host = StumblingHost(tmp_path / "host")
+    host.stumble = lambda moment: moment == "apply halfway"
+    monkeypatch.setattr(options, "open_host", lambda _uri: host)
+    words = ["--host", "lab:x", "--setting", str(setting), "--every", "0.1", "--looks", "3"]
+    done = CliRunner().invoke(command, [*words, "--json"])
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert (events, done.exit_code) == (["failed", "waits", "waits"], 0)
+    assert host.calls.count("apply") == 1

@@ -21,7 +21,7 @@ from tuner.tune import Budget, Tuning, tune_and_keep
 from tuner.watch import Load
 
 TIRING = 2.0
-"""How much longer it waits before it tunes again, each time that nothing was worth keeping."""
+"""How much longer it waits before it tunes again, each time that this brought nothing or failed."""
 MOST_TIRED = 16.0
 
 
@@ -60,10 +60,16 @@ class Watch:
         """Until the host may be tuned again."""
         return self._tuned + self.least * self._tiring - time.monotonic()
 
+    def tries(self) -> None:
+        """Note that the host is about to be tuned: that counts, should it fail."""
+        self._tuned = time.monotonic()
+        self._tiring = min(MOST_TIRED, self._tiring * TIRING)
+
     def tuned(self, load: Load, *, kept: bool) -> None:
         """Note that the host has been tuned for a load, and whether that brought anything."""
         self.load, self._suspected, self._tuned = load, None, time.monotonic()
-        self._tiring = 1.0 if kept else min(MOST_TIRED, self._tiring * TIRING)
+        if kept:
+            self._tiring = 1.0
 
 
 @click.command("watch")
@@ -165,6 +171,7 @@ def _look(
         parts = ", ".join(status.edited)
         return Told(host=uri, event="waits", reason=f"somebody else has set {parts}: left alone")
     with options.held(uri, confirm_within) as held:
+        memory.tries()
         tuning = tune_and_keep(held, policy, budget, rules, lambda _what: None)
     memory.tuned(_load(uri, budget, noted), kept=tuning.best is not None)
     return Told(host=uri, event=_event(tuning), reason=f"{why}: {tuning.reason}")
