@@ -2,36 +2,29 @@
 
 A measurement is what a live tuner makes of one setting: a few samples, pooled, as the host would
 tell of them, with noise and gaps. Each policy keeps the best of its own measurements. What is kept
-is worth the mean reward, without noise, under other loads of the same host, so that nobody is
-rewarded for luck. Latency is guarded where the host tells it.
+is worth the reward of as many samples without noise, under other loads of the same host, so that
+nobody is rewarded for luck. Latency is guarded where the host tells it.
 """
-
-import numpy as np
 
 from agents.evaluation import tune
 from agents.heuristics import HEURISTICS
 from agents.policy import History, Policy, measured
 from agents.teacher import search
-from agents.telemetry import PooledHost, Telemetry
-from envs.host import Record, Sample, Settings, to_json
+from agents.telemetry import PooledHost
+from envs.host import Record, Settings, to_json
 from envs.reward import judge
-from envs.scenario import generate
-from envs.sim.host import SimHost
 
 SECONDS = 0.1
 """What a sample takes."""
 SAMPLES = 12
 """Of a measurement, each under a load of its own: as many as a live tuner takes at most."""
+LOAD = 1_000_000
+"""The seeds of a host's loads are these many apart."""
 BEST_KNOWN = "long search"
 LONG = 1000
 """The measurements of a long search, besides the heuristics."""
 FINALISTS = 12
 """Of its best settings so many are measured under other loads."""
-UNSEEN = 3
-"""Loads under which a setting shows what it is worth; no measurement sees them."""
-LOAD = 1_000_000
-"""The seeds of a host's loads are these many apart."""
-SECONDS_OF_WORTH = 0.2
 
 
 class Played(Record, frozen=True):
@@ -53,30 +46,23 @@ class Played(Record, frozen=True):
 
 
 class Worth:
-    """What settings of the host of ``seed`` are worth: the mean reward under loads of its own."""
+    """What settings of the host of ``seed`` are worth: the reward under loads of its own."""
 
     def __init__(self, seed: int) -> None:
-        scenario = generate(seed)
-        self._telemetry = Telemetry.of_host(seed)
-        self._hosts = [SimHost(scenario, seed=load) for load in loads(seed)[SAMPLES:]]
-        self._spec, self.found = self._hosts[0].describe(), self._hosts[0].settings()
-        self._before = [self._told(host) for host in self._hosts]
+        self._host = PooledHost(seed, loads(seed)[SAMPLES:], noisy=False)
+        self.found = self._host.settings()
+        self._before = self._host.measure(SECONDS)
         self._known = {to_json(self.found): 0.0}
 
     def of(self, settings: Settings) -> float:
-        """The mean reward; it is measured once."""
+        """The reward; it is measured once."""
         key = to_json(settings)
         if key not in self._known:
-            rewards = []
-            for host, before in zip(self._hosts, self._before, strict=True):
-                host.apply(settings)
-                after = self._told(host)
-                rewards.append(judge(self._spec, settings, after, self.found, before).reward)
-            self._known[key] = float(np.mean(rewards))
+            self._host.apply(settings)
+            after = self._host.measure(SECONDS)
+            spec = self._host.describe()
+            self._known[key] = judge(spec, settings, after, self.found, self._before).reward
         return self._known[key]
-
-    def _told(self, host: SimHost) -> Sample:
-        return self._telemetry.gaps(host.measure(SECONDS_OF_WORTH))
 
 
 def play(policy: Policy, seed: int, measurements: int) -> Played:
@@ -106,7 +92,7 @@ def long_search(seed: int) -> Played:
 
 def loads(seed: int) -> range:
     """The seeds of a host's loads: those of its measurements, then those that show its worth."""
-    return range(seed, seed + (SAMPLES + UNSEEN) * LOAD, LOAD)
+    return range(seed, seed + 2 * SAMPLES * LOAD, LOAD)
 
 
 def _finalists(history: History) -> list[Settings]:
