@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from envs.host import BridgeMode
@@ -20,6 +20,8 @@ from envs.hosts.transport import LocalTransport, printed, write_file
 ALL = 3
 """ETH_P_ALL"""
 PATIENCE = 60.0
+MOMENT = 0.2
+"""Seconds that a guest listens before it looks again whether it is to go on."""
 
 HEADERS = {
     b"\x08\x00": bytes.fromhex("45000050000040004011269b0a0000010a000002"),  # UDP, 80 bytes in all
@@ -80,7 +82,7 @@ class Wire:
         with namespaces.inside(self._space):
             heard = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL))
             heard.bind((end, ALL))
-        heard.settimeout(0.2)
+        heard.settimeout(MOMENT)
         if number in self._ends:
             self._ends[number].close()
         self._ends[number] = heard
@@ -121,26 +123,26 @@ class Wire:
     def send(self, number: int, frame: bytes) -> None:
         self._ends[number].send(frame)
 
-    def heard(self, number: int, frame: bytes, *, seconds: float = 0.2) -> bool:
+    def heard(self, number: int, frame: bytes, *, seconds: float = PATIENCE) -> bool:
         """Whether a frame arrives at a guest; what a VLAN tag was taken from counts as the same."""
-        end, until_then = self._ends[number], time.monotonic() + seconds
-        while time.monotonic() < until_then:
-            try:
-                got, *_ = end.recvfrom(2048)
-            except TimeoutError:
-                return False
-            if got[:12] == frame[:12] and got.endswith(frame[-60:]):
-                return True
-        return False
+        arriving = self._arriving(number, seconds)
+        return any(got[:12] == frame[:12] and got.endswith(frame[-60:]) for got in arriving)
 
     def count_until(self, number: int, frame: bytes, last: bytes) -> int:
         """How often a frame arrives at a guest before another does."""
         count = 0
-        while True:
-            got, *_ = self._ends[number].recvfrom(2048)
+        for got in self._arriving(number, PATIENCE):
             count += got.endswith(frame[-60:])
             if got.endswith(last[-60:]):
                 return count
+        raise AssertionError(f"the last frame does not arrive at {number}")
+
+    def _arriving(self, number: int, seconds: float) -> Iterator[bytes]:
+        """The frames that arrive at a guest in so many seconds."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with suppress(TimeoutError):
+                yield self._ends[number].recv(2048)
 
     def reaches(self, here: int, there: int, source: int | str, target: int | str) -> None:
         """Frames from one guest come to another, at the latest after a while."""
@@ -148,7 +150,7 @@ class Wire:
         def arrives() -> bool:
             frame = self.frame(source, target)
             self.send(here, frame)
-            return self.heard(there, frame)
+            return self.heard(there, frame, seconds=MOMENT)
 
         until(arrives)
 
@@ -156,6 +158,14 @@ class Wire:
         """The processes in this network namespace."""
         here = os.fstat(self._space).st_ino
         return tuple(pid for pid in _pids() if _inode(pid) == here)
+
+    def watcher(self) -> int:
+        """The first process of the watcher, which leads a group; its helpers come and go."""
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                if os.getpgid(pid) == pid:
+                    return pid
+        raise AssertionError("no watcher runs")
 
     def redirected(self, port: str) -> int:
         """Packets that left by a redirect of a port."""
