@@ -4,7 +4,7 @@ A live host keeps its state in a folder of its own (``state_dir``), reached thro
 alone. A simulated host lives and dies with the process, and so does its state.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +31,13 @@ class LiveHost(Host, Protocol):
         """What ``apply(target)`` would run, from the settings as they are now."""
         ...
 
-    def restoring(self, snapshot: bytes) -> tuple[Command, ...]:
-        """Commands that put a snapshot back from any state, for a host without us."""
+    def restoring(
+        self, snapshot: bytes, others: Sequence[bytes] | None = None
+    ) -> tuple[Command, ...]:
+        """Commands that put a snapshot back from any state, for a host without us.
+
+        With ``others``, only the parts that are different in one of these snapshots.
+        """
         ...
 
 
@@ -49,10 +54,10 @@ class Held:
     confirm_within: int
     reopen: Callable[[], Host] | None = None
 
-    def arm(self, undo: Iterable[Command]) -> None:
-        """Have the watchdog carry out ``undo`` should we fall silent."""
+    def arm(self, undo: Iterable[Command], *, instead: bool = False) -> None:
+        """Have the watchdog carry out ``undo`` should we fall silent. See ``Watchdog.arm``."""
         if self.watchdog is not None:
-            self.watchdog.arm(undo)
+            self.watchdog.arm(undo, instead=instead)
 
     def renew(self) -> None:
         """Tell the watchdog that we live."""

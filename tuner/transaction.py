@@ -8,9 +8,13 @@
 The order is what makes it safe. The snapshot is in the journal and the watchdog on the host armed
 before anything is touched; the host is read back before the journal says that it is changed or
 restored. So a process that dies at any point leaves a host that undoes everything by itself in
-time, and a journal that tells the next process what to undo at once (``recover``). What somebody
-else has set meanwhile is never undone. Signals are obeyed only while measuring (see
-``tuner.interrupts``).
+time, and a journal that tells the next process what to undo at once (``recover``).
+
+What somebody else has set meanwhile stays. The watchdog, which cannot look, has orders for those
+parts alone that a setting was read back to have changed, and for all of them only while a setting
+is applied for the first time. So what is lost when a tuner dies is an edit of a part that we had
+changed before, or one made in that moment. Signals are obeyed while measuring and between steps
+(see ``tuner.interrupts``).
 """
 
 import threading
@@ -84,6 +88,7 @@ class Transaction:
         new = to_json(settings) not in self._seen
         if new:
             self._announce(settings, reason)
+            self._held.arm(_undo(self.host, self.pending), instead=True)
         self._now = None  # not known until it is read back
         try:
             if settings == self.found:
@@ -181,12 +186,15 @@ class Transaction:
 
     def _read_back(self, settings: Settings) -> None:
         key, snapshot = to_json(settings), self.host.snapshot()
-        if self._seen.get(key) != snapshot:
+        unknown = self._seen.get(key) != snapshot
+        if unknown:
             verify(self.host.settings(), settings)
             self.journal.append(Applied(snapshot=snapshot.decode()))
             self._ours.append(snapshot.decode())
+        if unknown or not self._sure:
+            self._sure = True
+            self._held.arm(_undo(self.host, self.pending), instead=True)
         self._seen[key] = self._expected = snapshot
-        self._sure = True
 
     def _probe(self, settings: Settings) -> None:
         """See that the host can still be reached anew, and says the same to a newcomer."""
@@ -281,11 +289,11 @@ def roll_back(held: Held, *, to: int | None = None, force: bool = False) -> tupl
     target = _generation(generations, number)
     with interrupts():
         ours = tuple(one.after.snapshot for one in generations[number - 1 :])
-        event = RollingBack(to=number, reason=f"back to before {target.after.time}")
-        undo = _undo(held.host, target.before)
-        held.journal.append(event)
+        pending = Pending(begun=target.before, ours=ours, sure=not force)
+        undo = _undo(held.host, pending)
+        held.journal.append(RollingBack(to=number, reason=f"back to before {target.after.time}"))
         held.arm(undo)
-        kept = put_back(held, Pending(begun=target.before, ours=ours, sure=not force))
+        kept = put_back(held, pending)
         held.journal.close(Restored(reason=f"rolled back to before {target.after.time}", kept=kept))
     return kept
 
@@ -329,7 +337,7 @@ def _begin(held: Held, reason: str, *, lent: bool = False) -> Begun:
     host = held.host
     snapshot, found = host.snapshot().decode(), host.settings()
     begun = Begun(snapshot=snapshot, found=found, reason=reason, lent=lent)
-    undo = _undo(host, begun)
+    undo = _undo(host, Pending(begun=begun, ours=(snapshot,), sure=not lent))
     held.journal.append(begun)
     try:
         held.arm(undo)
@@ -339,9 +347,16 @@ def _begin(held: Held, reason: str, *, lent: bool = False) -> Begun:
     return begun
 
 
-def _undo(host: Host, begun: Begun) -> tuple[Command, ...]:
-    """The commands that put a host back without us; a simulated one has none."""
-    return host.restoring(begun.snapshot.encode()) if isinstance(host, LiveHost) else ()
+def _undo(host: Host, pending: Pending) -> tuple[Command, ...]:
+    """The commands that put a host back without us; a simulated one has none.
+
+    They touch no part that we have not changed, where it is known which these are: what a person
+    has set there meanwhile stays.
+    """
+    if not isinstance(host, LiveHost):
+        return ()
+    ours = [snapshot.encode() for snapshot in pending.ours]
+    return host.restoring(pending.begun.snapshot.encode(), ours if pending.sure else None)
 
 
 def _generation(generations: tuple[Generation, ...], number: int) -> Generation:

@@ -78,10 +78,14 @@ class Watchdog:
             raise HostError(f"the host lacks {done.out.strip()}: install it there")
         self._check(done)
 
-    def arm(self, undo: Iterable[Command]) -> None:
-        """From now on silence has the host carry out ``undo``."""
+    def arm(self, undo: Iterable[Command], *, instead: bool = False) -> None:
+        """From now on silence has the host carry out ``undo``.
+
+        ``instead`` of what it is to carry out so far: raises Reverted where it has done that.
+        """
         lines = "".join(f"carry_out {shlex.join(command)}\n" for command in undo)
-        self._check(self._do("arm", self.token, stdin=lines.encode()))
+        words = (self.token, self._seconds, "must" if instead else "may")
+        self._check(self._ask("arm", *words, stdin=lines.encode()))
         self.armed = True
 
     def renew(self) -> None:
@@ -90,10 +94,7 @@ class Watchdog:
         Raises Reverted where it has already put the host back, HostBusy where another tuner has
         taken the host meanwhile.
         """
-        done = self._do("beat", self.token, self._seconds)
-        if done.rc == _GONE:
-            self.start()
-            done = self._do("beat", self.token, self._seconds)
+        done = self._ask("beat", self.token, self._seconds)
         if self.armed or done.rc != _REVERTED:
             self._check(done)
 
@@ -108,6 +109,14 @@ class Watchdog:
         if self._left:
             return
         self._do("release", self.token, ITSELF)
+
+    def _ask(self, verb: str, *words: str, stdin: bytes = b"") -> Result:
+        """Do as ``_do``, by a new watchdog if this one was killed."""
+        done = self._do(verb, *words, stdin=stdin)
+        if done.rc != _GONE:
+            return done
+        self.start()
+        return self._do(verb, *words, stdin=stdin)
 
     def _do(self, verb: str, *words: str, stdin: bytes = b"") -> Result:
         return on_host(self._transport, self._folder, verb, *words, stdin=stdin)
@@ -139,7 +148,7 @@ def take(transport: Transport, folder: Path, token: str) -> None:
 def on_host(
     transport: Transport, folder: Path, verb: str, *words: str, stdin: bytes = b""
 ) -> Result:
-    """Run a verb of ``watchdog.sh`` on the host; nothing is done unless all of ``stdin`` arrives."""
+    """Run a verb of ``watchdog.sh`` on the host, if all of ``stdin`` arrives there."""
     argv = ("sh", "-c", _SCRIPT, "watchdog.sh", verb, str(folder), str(len(stdin)), *words)
     return transport.run(argv, stdin=stdin, timeout=20.0)
 

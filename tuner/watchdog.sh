@@ -135,7 +135,8 @@ guard) # TOKEN SECONDS HOLDER
                 mv -f undoing undone
                 exit 0
             fi
-            mv -f undoing undo # a heartbeat at the last moment
+            [ -e undo ] || mv -f undoing undo # a heartbeat at the last moment
+            rm -f undoing                     # or new orders at that moment
         fi
         sleep 1 9>&-
     done
@@ -145,10 +146,17 @@ beat) # TOKEN SECONDS: renew the lease; say whether the guard lives and has not 
     beat "$2" || exit 13
     [ -e undo ] || exit 12
     ;;
-arm) # TOKEN; told what is to be carried out
-    cd -- "$folder" && guarded "$1" || exit 11
-    rm -f undone undo.log
-    { printf %s "$told" >undo.new && : >undo.log && mv -f undo.new undo; } || exit 13
+arm) # TOKEN SECONDS must|may; told what to carry out, "must" be instead of what there is so far
+    cd -- "$folder" 2>/dev/null && guarded "$1" || exit 11
+    beat "$2" || exit 13
+    if [ "$3" = must ]; then
+        [ -e undo ] || exit 12
+    else
+        rm -f undone undo.log
+        { : >undo.log; } 2>/dev/null || exit 13
+    fi
+    { printf %s "$told" >undo.new && mv -f undo.new undo; } || exit 13
+    [ ! -e undoing ] && [ ! -e undone ] || exit 12 # the guard was faster after all
     ;;
 hold) # TOKEN SECONDS HOLDER: nobody renews the lease any more, and the lock is for a person
     cd -- "$folder" && guarded "$1" || exit 11

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from envs.host import Knob, Record
 
 Command = tuple[str, ...]
+Part = tuple[Command, ...]
+"""The commands that put one part of a host back from any state, in order."""
 
 
 class Change(Record, frozen=True):
@@ -20,6 +22,19 @@ class Change(Record, frozen=True):
     after: str
     do: tuple[Command, ...]
     undo: tuple[Command, ...]
+
+
+def undoing(parts: Sequence[Part], others: Sequence[Sequence[Part]] | None) -> tuple[Command, ...]:
+    """The commands of ``parts``, or only of those that are not the same in all ``others``.
+
+    A part that is put back by the same commands is the same: nobody has changed it.
+    """
+    return tuple(
+        command
+        for part in parts
+        if others is None or any(part not in other for other in others)
+        for command in part
+    )
 
 
 def commands(changes: Sequence[Change]) -> tuple[Command, ...]:

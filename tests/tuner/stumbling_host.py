@@ -1,6 +1,8 @@
 """A host that fits in a test: its settings are a variable, its bandwidth a function of them."""
 
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -20,8 +22,8 @@ from envs.host import (
     from_json,
     to_json,
 )
-from envs.hosts.change import Change, Command
-from envs.hosts.transport import LocalTransport, Transport, replace_file
+from envs.hosts.change import Change, Command, Part, undoing
+from envs.hosts.transport import LocalTransport, Transport
 
 SPEC = HostSpec(
     uri="fake:",
@@ -64,6 +66,19 @@ def by_queue(settings: Settings) -> Sample:
     """A longer queue towards guest one gives more bandwidth at the same cost."""
     gbps = 5.0 * (settings.tx_queue["vif1"] / 32) ** 0.25
     return sample(gbps, 1.0)
+
+
+_PUT = """
+import json, os, sys
+file, key, value = sys.argv[1:]
+with open(file) as there:
+    fields = json.load(there)
+fields[key] = json.loads(value)
+with open(file + ".new", "w") as fresh:
+    json.dump(fields, fresh)
+os.replace(file + ".new", file)
+"""
+"""Puts one field of a JSON file."""
 
 
 class StumblingHost:
@@ -133,9 +148,18 @@ class StumblingHost:
         self._call("restore halfway")
         self.now = wanted
 
-    def restoring(self, snapshot: bytes) -> tuple[Command, ...]:
+    def restoring(
+        self, snapshot: bytes, others: Sequence[bytes] | None = None
+    ) -> tuple[Command, ...]:
+        """A part for each field of the settings."""
         self._call("restoring")
-        return (replace_file(str(self.file), snapshot.decode()),)
+        parts = None if others is None else [self._parts(other) for other in others]
+        return undoing(self._parts(snapshot), parts)
+
+    def _parts(self, snapshot: bytes) -> tuple[Part, ...]:
+        put = (sys.executable, "-c", _PUT, str(self.file))
+        fields = json.loads(snapshot)
+        return tuple(((*put, key, json.dumps(value)),) for key, value in fields.items())
 
     def close(self) -> None:
         pass

@@ -275,6 +275,53 @@ def test_what_a_person_changed_after_a_tuner_was_killed_is_kept(host: StumblingH
     assert host.now == replace(FOUND, weight={**FOUND.weight, "two": 99})
 
 
+def test_what_a_person_changed_is_kept_by_the_watchdog_of_a_tuner_that_was_killed(
+    host: StumblingHost,
+) -> None:
+    abandon(host, LONGER)
+    host.now = replace(LONGER, weight={**FOUND.weight, "two": 99})
+    status = put_back_by_itself(host)
+    assert host.now == replace(FOUND, weight={**FOUND.weight, "two": 99})
+    assert (status.state, status.edited) == ("reverted", ("weight two",))
+
+
+def test_what_a_person_changed_is_kept_while_a_rollback_dies(host: StumblingHost) -> None:
+    keep(host, LONGER)
+    host.now = replace(LONGER, bridge="lean")
+
+    def work() -> None:
+        host.transport = Dying("arm")
+        with state.held(host) as held:
+            roll_back(held)
+
+    killed_in(work)
+    assert put_back_by_itself(host).state == "reverted"
+    assert host.now == LEAN
+
+
+def test_a_tuner_killed_while_it_applies_is_undone_whole_by_the_watchdog(
+    host: StumblingHost,
+) -> None:
+    """Nobody knows what of a setting half applied is ours, and this one changed all of it."""
+    every = replace(
+        LONGER,
+        bridge="lean",
+        weight={**FOUND.weight, "driver": 2048},
+        placement=dict.fromkeys(FOUND.placement, (1,)),
+    )
+    abandon(host, every, halfway=True)
+    assert host.now not in (FOUND, every)
+    put_back_by_itself(host)
+    assert host.now == FOUND
+
+
+def test_all_settings_that_were_tried_are_undone_by_the_watchdog(host: StumblingHost) -> None:
+    abandon(host, LONGER, LEAN)
+    host.now = replace(LEAN, tx_queue=LONGER.tx_queue)  # as after a third that fell back
+    put_back_by_itself(host)
+    assert host.now == FOUND
+
+
 def test_a_tuner_killed_before_it_read_back_is_undone_whole(host: StumblingHost) -> None:
     """Nobody knows what of a setting half applied is ours: being as found comes first."""
     abandon(host, LONGER, halfway=True)
@@ -392,7 +439,7 @@ def test_a_host_that_stumbles_anywhere_ends_as_found_or_as_confirmed(
             assert held.journal.standing().pending is None
 
 
-def abandon(host: StumblingHost, target: Settings, *, halfway: bool = False) -> None:
+def abandon(host: StumblingHost, *targets: Settings, halfway: bool = False) -> None:
     """Do what a process does that is killed in the middle of a transaction."""
 
     def kill(moment: str) -> bool:
@@ -404,7 +451,8 @@ def abandon(host: StumblingHost, target: Settings, *, halfway: bool = False) -> 
         if halfway:
             host.stumble = kill
         with state.held(host) as held, transaction(held, "test") as trial:
-            trial.apply(target)
+            for target in targets:
+                trial.apply(target)
             os.kill(os.getpid(), signal.SIGKILL)
 
     killed_in(work)

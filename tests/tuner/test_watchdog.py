@@ -15,7 +15,7 @@ import pytest
 from envs.errors import HostBusy, HostError
 from envs.hosts.transport import LocalTransport, Result
 from tuner.journal import Confirmed, Journal
-from tuner.watchdog import Gone, Reverted, Watchdog, is_gone, look, me, on_host, take
+from tuner.watchdog import Reverted, Watchdog, is_gone, look, me, on_host, take
 
 from stumbling_host import FOUND  # isort: skip
 
@@ -119,6 +119,28 @@ def test_silence_undoes_and_says_so(folder: Path, knob: Path) -> None:
         with pytest.raises(Reverted):
             dog.renew()
     assert "no-such-program" in (folder / "undo.log").read_text()
+
+
+def test_new_orders_take_the_place_of_those_before(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 1000) as dog:
+        dog.arm([("sh", "-c", 'echo wrong >"$1"', "sh", str(knob))])
+        dog.arm(put_back(knob), instead=True)
+        expire(folder)
+        wait(lambda: look(HERE, folder).reverted is not None)
+        assert knob.read_text() == "found\n"
+        with pytest.raises(Reverted):
+            dog.arm([], instead=True)
+
+
+def test_orders_are_given_to_a_new_watchdog_where_one_was_killed(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 1000) as dog:
+        dog.arm([])
+        os.kill(pid(folder), signal.SIGKILL)
+        wait(lambda: not look(HERE, folder).token)
+        dog.arm(put_back(knob), instead=True)
+        expire(folder)
+        wait(lambda: look(HERE, folder).reverted is not None)
+    assert knob.read_text() == "found\n"
 
 
 def test_while_it_is_renewed_nothing_is_undone(folder: Path, knob: Path) -> None:
@@ -257,7 +279,8 @@ def test_an_order_that_is_cut_off_is_not_taken(folder: Path, knob: Path) -> None
         dog.start()
     assert not look(HERE, folder).token
     with watchdog(folder, 1000) as living:
-        assert on_host(Cut(), folder, "arm", living.token, stdin=b"carry_out true\n").rc != 0
+        words = (living.token, "1000", "may")
+        assert on_host(Cut(), folder, "arm", *words, stdin=b"carry_out true\n").rc != 0
         assert not look(HERE, folder).armed
 
 
@@ -285,8 +308,8 @@ def test_without_its_folder_it_ends(folder: Path, dog: Watchdog) -> None:
     for file in folder.iterdir():
         file.unlink()
     wait(lambda: not Path(f"/proc/{number}").exists())
-    with pytest.raises((Gone, HostError)):
-        dog.arm([])
+    with pytest.raises(Reverted):  # as far as anyone can tell
+        dog.arm([], instead=True)
 
 
 def test_who_we_are_is_not_gone_and_an_ended_process_is() -> None:

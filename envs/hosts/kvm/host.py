@@ -146,13 +146,17 @@ class KvmHost:
         self._force(then)
         self._verify(self._read()[0], then)
 
-    def restoring(self, snapshot: bytes) -> tuple[Command, ...]:
+    def restoring(
+        self, snapshot: bytes, others: Sequence[bytes] | None = None
+    ) -> tuple[Command, ...]:
         """The commands that put everything back as a snapshot found it, from whatever state.
 
-        Each is harmless where it fails or its subject is gone, so that a script on the host can
-        run them all without us. Raises InputError for what is no snapshot of a KVM host.
+        With ``others``, only what differs in one of these snapshots. Each is harmless where it
+        fails or its subject is gone, so that a script on the host can run them all without us.
+        Raises InputError for what is no snapshot of a KVM host.
         """
-        return restoring(self._site, from_json(snapshot, KvmState))
+        states = None if others is None else [from_json(other, KvmState) for other in others]
+        return restoring(self._site, from_json(snapshot, KvmState), states)
 
     def close(self) -> None:
         """Let go of the connection."""

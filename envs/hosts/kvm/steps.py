@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from envs.host import Knob
 from envs.hosts import bridge, kept
-from envs.hosts.change import Change, Command
+from envs.hosts.change import Change, Command, Part, undoing
 from envs.hosts.kvm.guests import Guest
 from envs.hosts.kvm.site import Site
 from envs.hosts.kvm.state import Cores, KvmState, Values, bridge_mode
@@ -40,30 +40,35 @@ def changes(site: Site, before: KvmState, after: KvmState) -> tuple[Change, ...]
     return (*filed, *values) if after.kept else (*values, *filed)
 
 
-def restoring(site: Site, then: KvmState) -> tuple[Command, ...]:
+def restoring(
+    site: Site, then: KvmState, others: Sequence[KvmState] | None = None
+) -> tuple[Command, ...]:
     """The commands that put a host back as it was ``then``, whatever state it is in by now.
 
-    Each is harmless where its subject is gone, and where it has been run before.
+    With ``others``, only what differs in one of these. Each is harmless where its subject is gone,
+    and where it has been run before.
     """
+    parts = None if others is None else [tuple(_parts(site, other)) for other in others]
+    return undoing(tuple(_parts(site, then)), parts)
+
+
+def _parts(site: Site, then: KvmState) -> Iterator[Part]:
+    """Where a guest's threads may run is one part: libvirt and their groups have a say in it."""
     now = then.now
-    own = [
-        (guest, command)
-        for guest in site.guests
-        for command in (
-            *_placing(site, guest, tuple(guest.threads), now, whole=True),
-            *((_weigh(site, guest, now.weight[guest.name]),) if guest.name in now.weight else ()),
-            *(_queue(vif, now.tx_queue[vif]) for vif in guest.vifs if vif in now.tx_queue),
-        )
-    ]
-    return (
-        *(
-            ("sh", "-c", _IF_SAME, "sh", str(guest.pid), str(guest.start), *command)
-            for guest, command in own
-        ),
-        *(write_file(file, as_list(cores)) for file, cores in now.irqs.items()),
-        *(bridge.restoring(site.bridge, now.bridge, site.plugs) if now.bridge else ()),
-        *kept.file(site.kept_file, then.kept),
-    )
+    for guest in site.guests:
+        if_same = ("sh", "-c", _IF_SAME, "sh", str(guest.pid), str(guest.start))
+        placing = _placing(site, guest, tuple(guest.threads), now, whole=True)
+        yield tuple((*if_same, *command) for command in placing)
+        if guest.name in now.weight:
+            yield ((*if_same, *_weigh(site, guest, now.weight[guest.name])),)
+        for vif in guest.vifs:
+            if vif in now.tx_queue:
+                yield ((*if_same, *_queue(vif, now.tx_queue[vif])),)
+    for file, cores in now.irqs.items():
+        yield (write_file(file, as_list(cores)),)
+    if now.bridge:
+        yield bridge.restoring(site.bridge, now.bridge, site.plugs)
+    yield kept.file(site.kept_file, then.kept)
 
 
 def _placement(site: Site, before: Values, after: Values) -> Iterator[Change]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -149,13 +150,17 @@ class LabHost:
         self._force(self._read(), then)
         self._verify(then)
 
-    def restoring(self, snapshot: bytes) -> tuple[Command, ...]:
+    def restoring(
+        self, snapshot: bytes, others: Sequence[bytes] | None = None
+    ) -> tuple[Command, ...]:
         """The commands that put everything back as a snapshot found it, from whatever state.
 
-        Each is harmless where it fails or its subject is gone, so that a script on the host can
-        run them all without us. Raises InputError for what is no snapshot of a lab.
+        With ``others``, only what differs in one of these snapshots. Each is harmless where it
+        fails or its subject is gone, so that a script on the host can run them all without us.
+        Raises InputError for what is no snapshot of a lab.
         """
-        return restoring(self._context, self._then(snapshot))
+        states = None if others is None else [self._then(other) for other in others]
+        return restoring(self._context, self._then(snapshot), states)
 
     def close(self) -> None:
         """Nothing is held: every command is a connection of its own."""

@@ -4,7 +4,7 @@
 that is wanted. Only where the wanted state comes from differs, a setting or a snapshot.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from envs.host import BridgeMode, Knob, Record, Settings
 from envs.hosts import bridge
 from envs.hosts.bridge import BridgeState, Others
-from envs.hosts.change import Change, Command
+from envs.hosts.change import Change, Command, Part, undoing
 from envs.hosts.lab.config import BRIDGE, Plan
 from envs.hosts.lab.duties import Duties, duties
 from envs.hosts.lab.record import Lab
@@ -168,20 +168,28 @@ def changes(context: Context, before: LabState, after: LabState) -> tuple[Change
     return (*rest, *orders) if after.duties.polling else (*orders, *rest)
 
 
-def restoring(context: Context, then: LabState) -> tuple[Command, ...]:
+def restoring(
+    context: Context, then: LabState, others: Sequence[LabState] | None = None
+) -> tuple[Command, ...]:
     """The commands that put a lab back as it was ``then``, whatever state it is in by now.
 
-    Each is harmless where it fails, and where it has been run before.
+    With ``others``, only what differs in one of these. Each is harmless where it fails, and where
+    it has been run before.
     """
+    parts = None if others is None else [_parts(context, other) for other in others]
+    return undoing(_parts(context, then), parts)
+
+
+def _parts(context: Context, then: LabState) -> tuple[Part, ...]:
     kept = then.stock_bridge
     path = context.stock_bridge_file
     return (
-        *_orders(context, then.duties),
-        *(context.pin(key, as_list(cores)) for key, cores in then.affinity.items()),
-        *(context.weigh(domain, str(weight)) for domain, weight in then.weight.items()),
-        *(context.queue(vif, str(length)) for vif, length in then.tx_queue.items()),
-        *map(context.in_driver, bridge.restoring(BRIDGE, then.bridge, context.plan.plugs)),
-        ("rm", "-f", "--", path) if kept is None else replace_file(path, _json(kept)),
+        _orders(context, then.duties),
+        *((context.pin(key, as_list(cores)),) for key, cores in then.affinity.items()),
+        *((context.weigh(domain, str(weight)),) for domain, weight in then.weight.items()),
+        *((context.queue(vif, str(length)),) for vif, length in then.tx_queue.items()),
+        tuple(map(context.in_driver, bridge.restoring(BRIDGE, then.bridge, context.plan.plugs))),
+        (("rm", "-f", "--", path) if kept is None else replace_file(path, _json(kept)),),
     )
 
 

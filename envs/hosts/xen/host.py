@@ -113,13 +113,17 @@ class XenHost:
         self._force(then)
         self._verify(self._read(), then)
 
-    def restoring(self, snapshot: bytes) -> tuple[Command, ...]:
+    def restoring(
+        self, snapshot: bytes, others: Sequence[bytes] | None = None
+    ) -> tuple[Command, ...]:
         """The commands that put everything back as a snapshot found it, from whatever state.
 
-        Each is harmless where it fails or its subject is gone, so that a script on the host can
-        run them all without us. Raises InputError for what is no snapshot of a Xen host.
+        With ``others``, only what differs in one of these snapshots. Each is harmless where it
+        fails or its subject is gone, so that a script on the host can run them all without us.
+        Raises InputError for what is no snapshot of a Xen host.
         """
-        return restoring(self._site, self._read()[0], self._snapshot(snapshot))
+        states = None if others is None else [self._snapshot(other) for other in others]
+        return restoring(self._site, self._read()[0], self._snapshot(snapshot), states)
 
     def close(self) -> None:
         """Let go of the connection."""

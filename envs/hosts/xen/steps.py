@@ -3,11 +3,11 @@
 ``xl`` is told domains by their numbers, never by their names: a name may be a number as well.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from envs.host import Knob
 from envs.hosts import bridge, kept
-from envs.hosts.change import Change, Command
+from envs.hosts.change import Change, Command, Part, undoing
 from envs.hosts.xen import dom0, xl
 from envs.hosts.xen.ports import by_name, plugs
 from envs.hosts.xen.reading import Present
@@ -48,20 +48,26 @@ def changes(site: Site, present: Present, before: XenState, after: XenState) -> 
     return (*filed, *values) if after.kept else (*values, *filed)
 
 
-def restoring(site: Site, present: Present, then: XenState) -> tuple[Command, ...]:
+def restoring(
+    site: Site, present: Present, then: XenState, others: Sequence[XenState] | None = None
+) -> tuple[Command, ...]:
     """The commands that put a host back as it was ``then``, whatever state it is in by now.
 
-    Each is harmless where its subject is gone, and where it has been run before.
+    With ``others``, only what differs in one of these. Each is harmless where its subject is gone,
+    and where it has been run before.
     """
-    domains = (_on_domain(site, uuid, then.now) for uuid in present.domids)
-    stock, was = then.now.bridge, then.now.tx_queue
-    return (
-        *domains,
-        *(dom0.pin(f, then.now.feeds[k]) for k, f in present.feeds.items() if k in then.now.feeds),
-        *(_queue(v.name, was[k]) for k, v in present.vifs.items() if k in was),
-        *(bridge.restoring(site.bridge, by_name(present, stock), plugs(present)) if stock else ()),
-        *kept.file(site.kept_file, then.kept),
-    )
+    parts = None if others is None else [tuple(_parts(site, present, other)) for other in others]
+    return undoing(tuple(_parts(site, present, then)), parts)
+
+
+def _parts(site: Site, present: Present, then: XenState) -> Iterator[Part]:
+    stock, was, feeds = then.now.bridge, then.now.tx_queue, then.now.feeds
+    yield from ((_on_domain(site, uuid, then.now),) for uuid in present.domids)
+    yield from ((dom0.pin(f, feeds[k]),) for k, f in present.feeds.items() if k in feeds)
+    yield from ((_queue(v.name, was[k]),) for k, v in present.vifs.items() if k in was)
+    if stock:
+        yield bridge.restoring(site.bridge, by_name(present, stock), plugs(present))
+    yield kept.file(site.kept_file, then.kept)
 
 
 def _on_domain(site: Site, uuid: str, then: Found) -> Command:

@@ -107,6 +107,17 @@ def test_every_way_back_is_exact_a_set_that_was_inherited_included(
     }
 
 
+def test_only_what_differs_is_put_back_where_that_is_told(host: KvmHost) -> None:
+    found, snapshot = host.settings(), host.snapshot()
+    assert host.restoring(snapshot, [snapshot]) == ()
+    host.apply(with_(found, tx_queue={**found.tx_queue, "vnet0": 64}))
+    commands = host.restoring(snapshot, [snapshot, host.snapshot()])
+    assert [command[6:] for command in commands if "vnet0" in command] == [
+        ("ip", "link", "set", "dev", "vnet0", "txqueuelen", "1000")
+    ]
+    assert {command[0] for command in commands if "vnet0" not in command} == {"rm"}  # what is kept
+
+
 def test_a_refused_value_puts_back_what_was_changed(fake: FakeKvm, host: KvmHost) -> None:
     found, snapshot = host.settings(), host.snapshot()
     fake.refused = lambda argv: "schedinfo" in argv

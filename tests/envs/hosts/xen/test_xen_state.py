@@ -150,6 +150,15 @@ def test_putting_back_blindly_asks_xl_for_the_number_of_a_uuid() -> None:
     assert ours[2] == (G2, "sched-credit2", "256", "0", "3", "1", "1-3")
 
 
+def test_only_what_differs_is_put_back_where_that_is_told() -> None:
+    tuned = wanted(SITE, HERE, STATE, TUNED)
+    weight = {**tuned.now.weight, G2: 512}
+    edited = replace(tuned, now=replace(tuned.now, weight=weight))
+    assert restoring(SITE, HERE, tuned, [tuned]) == ()
+    (command,) = restoring(SITE, HERE, tuned, [tuned, edited])
+    assert command[4:7] == (G2, "sched-credit2", "256")
+
+
 def test_a_side_core_that_a_guest_may_use_is_not_reserved_any_more() -> None:
     tuned = wanted(SITE, HERE, STATE, TUNED)
     affinity = {**tuned.now.affinity, f"{BUSY}/0": "all"}
