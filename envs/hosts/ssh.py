@@ -40,7 +40,8 @@ KEEPALIVES = 6
 
 _RUNNER = """sh -c 'eval "$(head -c "$0")"' {size}"""
 _SUDO_LINE = "ALL=(root) NOPASSWD: /usr/bin/timeout"
-_TIMED_OUT = 124
+_TIMED_OUT = (124, 128 + 9, -9)
+"""How ``timeout`` ends when it has ended the rest, itself included."""
 
 T = TypeVar("T")
 
@@ -158,10 +159,10 @@ class SshTransport:
     ) -> tuple[Result, ...]:
         mark = framing.new_mark()
         text = framing.script(commands, mark, reads_stdin=bool(stdin))
-        limit = f"timeout -k 1 {timeout:.3f} "
+        limit = f"timeout -s KILL {timeout:.3f} "  # SIGTERM would end the shell, not what it runs
         line = ("sudo -n " if self._sudo else "") + limit + _RUNNER.format(size=len(text))
         rc, out, err = self._await(self._send(line, text + stdin, timeout))
-        if rc == _TIMED_OUT:
+        if rc in _TIMED_OUT:
             named = ", ".join(dict.fromkeys(argv[0] for argv in commands))
             raise CommandFailed(f"{self.where}: {named} took longer than {timeout:g} s")
         try:

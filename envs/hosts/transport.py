@@ -8,10 +8,12 @@ input, and one argument stays one argument.
 """
 
 import os
+import signal
 import subprocess
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from envs.errors import CommandFailed
@@ -62,19 +64,19 @@ class LocalTransport:
     """Runs commands on this machine, in the C locale so that their words can be parsed.
 
     Each has a process group of its own: Ctrl-C in a terminal is for the tuner alone, and does not
-    cut off a command halfway through changing something.
+    cut off a command halfway through changing something. One that takes too long ends with all
+    that it has begun: nothing goes on changing a host that is being put back.
     """
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Result:
         """Run one command here. See ``Transport.run``."""
         words = tuple(argv)
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 words,
-                input=stdin,
-                capture_output=True,
-                timeout=timeout,
-                check=False,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env={**os.environ, "LC_ALL": "C"},
                 process_group=0,
             )
@@ -82,10 +84,18 @@ class LocalTransport:
             return Result(argv=words, rc=NOT_FOUND, err=f"{words[0]}: command not found")
         except OSError as error:
             return Result(argv=words, rc=NOT_EXECUTABLE, err=f"{words[0]}: {error.strerror}")
-        except subprocess.TimeoutExpired:
-            raise CommandFailed(f"{words[0]} took longer than {timeout:.3g} s: {words}") from None
-        out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
-        return Result(argv=words, rc=done.returncode, out=out, err=err)
+        with process:
+            try:
+                out, err = process.communicate(stdin, timeout)
+            except BaseException as error:
+                with suppress(OSError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    told = f"{words[0]} took longer than {timeout:.3g} s: {words}"
+                    raise CommandFailed(told) from None
+                raise
+        rc = process.returncode
+        return Result(argv=words, rc=rc, out=_text(out), err=_text(err))
 
     def run_all(
         self, commands: Sequence[Sequence[str]], *, timeout: float = 30.0
@@ -169,6 +179,10 @@ class RecordedTransport:
             raise CommandFailed(f"not in the recording: {words}")
         left = self._left[words]
         return left.popleft() if len(left) > 1 else left[0]
+
+
+def _text(printed: bytes) -> str:
+    return printed.decode(errors="replace")
 
 
 def output(transport: Transport, argv: Sequence[str], *, stdin: bytes = b"") -> str:

@@ -2,6 +2,8 @@
 
 import os
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,20 @@ def test_a_command_that_is_not_installed_is_a_result_like_a_shell_s(local: Local
 def test_a_command_that_takes_too_long_fails_and_is_ended(local: LocalTransport) -> None:
     with pytest.raises(CommandFailed, match="longer than"):
         local.run([sys.executable, "-c", "import signal; signal.pause()"], timeout=0.2)
+
+
+def test_what_takes_too_long_ends_with_all_that_it_has_begun(
+    local: LocalTransport, tmp_path: Path
+) -> None:
+    """Else it would go on changing a host that is being put back."""
+    path = tmp_path / "pid"
+    script = 'sh -c \'echo $$ >"$0.new"; mv "$0.new" "$0"; exec tail -f /dev/null\' "$0"; true'
+    with pytest.raises(CommandFailed, match="longer than"):
+        local.run(["sh", "-c", script, str(path)], timeout=5)
+    stat = Path(f"/proc/{path.read_text().strip()}/stat")
+    with suppress(OSError):  # it has been waited for as well
+        while ") Z " not in stat.read_text():
+            time.sleep(0.01)
 
 
 def test_a_signal_to_the_group_of_the_tuner_does_not_reach_a_command(local: LocalTransport) -> None:
