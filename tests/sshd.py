@@ -3,12 +3,13 @@
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import loopback
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
@@ -40,9 +41,17 @@ class Sshd:
 @contextmanager
 def running(folder: Path, enter: Callable[[Sequence[str]], Sequence[str]] = list) -> Iterator[Sshd]:
     """Start a server; it ends with the block. ``enter`` is how a command runs where it is to be."""
+    with loopback.port() as port, _running(folder, port, enter) as server:
+        yield server
+
+
+@contextmanager
+def _running(
+    folder: Path, port: int, enter: Callable[[Sequence[str]], Sequence[str]]
+) -> Iterator[Sshd]:
     home = folder / "home"
     (home / ".ssh").mkdir(parents=True, mode=0o700)
-    server = Sshd(_free_port(), home)
+    server = Sshd(port, home)
     for key in (folder / "host_key", server.key):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     host_key = (folder / "host_key.pub").read_text()
@@ -62,20 +71,16 @@ def running(folder: Path, enter: Callable[[Sequence[str]], Sequence[str]] = list
         daemon = subprocess.Popen(enter([*command, str(config)]), stderr=output)
     server.pid = daemon.pid
     try:
-        _wait(log)
+        _wait(daemon, log)
         yield server
     finally:
         daemon.terminate()
         daemon.wait()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-def _wait(log: Path) -> None:
+def _wait(daemon: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + 30
     while "Server listening" not in log.read_text():
+        assert daemon.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.02)

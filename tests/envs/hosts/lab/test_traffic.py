@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import loopback
 import pytest
 
 from envs.hosts.lab import busy, traffic
@@ -41,17 +42,12 @@ def _connection(port: int) -> socket.socket:
             time.sleep(0.01)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
 @pytest.mark.parametrize("kind", ["guest", "outside"])
 def test_a_flow_is_endless_and_begins_again_when_it_breaks(kind: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", 0)) as server, loopback.port() as port:
         server.settimeout(20)
         to = f"127.0.0.1:{server.getsockname()[1]}"
-        with _process(kind, f"127.0.0.1:{_free_port()}", to):
+        with _process(kind, f"127.0.0.1:{port}", to):
             for _ in range(2):
                 sock, _ = server.accept()
                 with sock:
@@ -60,8 +56,11 @@ def test_a_flow_is_endless_and_begins_again_when_it_breaks(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["guest", "outside"])
 def test_whatever_arrives_is_received(kind: str) -> None:
-    port = _free_port()
-    with _process(kind, f"127.0.0.1:{port}"), _connection(port) as sock:
+    with (
+        loopback.port() as port,
+        _process(kind, f"127.0.0.1:{port}"),
+        _connection(port) as sock,
+    ):
         sock.sendall(bytes(64 * traffic.SIZE))  # more than buffers hold
 
 
