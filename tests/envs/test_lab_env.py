@@ -1,6 +1,6 @@
 """The environment over a real host: the lab, set and measured, and left as it was found."""
 
-import contextlib
+import os
 from collections.abc import Iterator
 
 import gymnasium
@@ -11,13 +11,11 @@ from envs.hosts.lab.config import LabConfig
 from envs.hosts.locate import open_host
 
 pytestmark = pytest.mark.lab
-NAME = "test-env"
+NAME = f"e{os.getpid() % 10**7}"
 
 
 @pytest.fixture
 def lab() -> Iterator[str]:
-    with contextlib.suppress(Exception):
-        manage.down(NAME)
     manage.up(LabConfig(name=NAME, guests=2))
     try:
         yield f"lab:{NAME}"
@@ -27,7 +25,7 @@ def lab() -> Iterator[str]:
 
 def test_an_episode_sets_and_measures_the_lab_and_leaves_it_as_found(lab: str) -> None:
     env = gymnasium.make(
-        "envs.host_env:viotune/LiveHost-v0", uri=lab, decisions=1, seconds=0.5, settle=0.1
+        "envs.host_env:viotune/LiveHost-v0", uri=lab, decisions=1, seconds=1.0, settle=0.5
     )
     found = open_host(lab).settings()
     env.reset(seed=0)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from envs.host import BridgeMode, Settings
+from envs.host import BridgeMode, Sample, Settings, Traffic
 from envs.hosts.lab import manage, namespaces, record
 from envs.hosts.lab.config import LabConfig
 from envs.hosts.lab.host import LabHost
@@ -22,6 +22,9 @@ from envs.hosts.lab.record import Lab
 pytestmark = pytest.mark.lab
 
 NAME = f"h{os.getpid() % 10**7}"
+CORES = tuple(sorted(os.sched_getaffinity(0)))
+"""The cores of a lab are those of who brings it up; the tests need two, whichever they are."""
+ONE, OTHER = CORES[0], CORES[-1]
 
 
 @pytest.fixture(scope="module")
@@ -80,23 +83,40 @@ def _udp(lab: Lab, process: str, family: socket.AddressFamily, port: int = 0) ->
 
 
 def _side_core(stock: Settings) -> Settings:
-    placement = {key: (0,) if key.startswith("relay") else (1,) for key in stock.placement}
-    return replace(stock, placement=placement, side_cores=(0,), polling=True)
+    placement = {k: (ONE,) if k.startswith("relay") else (OTHER,) for k in stock.placement}
+    return replace(stock, placement=placement, side_cores=(ONE,), polling=True)
+
+
+def _flowing(host: LabHost) -> Sample:
+    """A measurement in which everything flowed: TCP that has lost a segment waits for a while."""
+    seen: list[Sample] = []
+
+    def flows() -> bool:
+        seen[:] = [host.measure(0.5)]
+        return all(traffic.bytes > 1_000_000 for traffic in _ways(seen[0]).values())
+
+    _until(flows)
+    return seen[0]
+
+
+def _ways(sample: Sample) -> dict[str, Traffic]:
+    one, two, uplink = sample.vifs["vif1"], sample.vifs["vif2"], sample.uplink
+    return {
+        "from outside": uplink.inward,
+        "into the first guest": one.inward,
+        "from guest to guest": one.outward,
+        "into the second": two.inward,
+        "out of the second": two.outward,
+        "to the outside": uplink.outward,
+    }
 
 
 def test_traffic_flows_in_all_three_directions(host: LabHost) -> None:
-    sample = host.measure(1.0)
-    data = 1_000_000
-    assert sample.uplink.inward.bytes > data, "from outside"
-    assert sample.vifs["vif1"].inward.bytes > data, "into the first guest"
-    assert sample.vifs["vif1"].outward.bytes > data, "from guest to guest"
-    assert sample.vifs["vif2"].inward.bytes > data, "into the second"
-    assert sample.vifs["vif2"].outward.bytes > data, "out of the second"
-    assert sample.uplink.outward.bytes > data, "to the outside"
+    _flowing(host)
 
 
 def test_every_second_is_billed_once(host: LabHost) -> None:
-    sample = host.measure(1.0)
+    sample = _flowing(host)
     billed = sum(sample.guest_cpu.values()) + sum(sample.backend_cpu.values())
     assert 0 < billed <= len(sample.core_busy) * sample.seconds
     assert all(seconds > 0 for seconds in sample.backend_cpu.values())
@@ -106,10 +126,10 @@ def test_every_second_is_billed_once(host: LabHost) -> None:
 def test_placement_is_the_affinity_that_taskset_sees(
     lab: Lab, host: LabHost, stock: Settings
 ) -> None:
-    host.apply(replace(stock, placement={**stock.placement, "g1/0": (1,), "relay2": (0,)}))
-    for key, mask in (("g1/0", "2"), ("relay2", "1"), ("g2/0", "3"), ("relay1", "3")):
+    host.apply(replace(stock, placement={**stock.placement, "g1/0": (OTHER,), "relay2": (ONE,)}))
+    for key, cores in {"g1/0": (OTHER,), "relay2": (ONE,), "g2/0": CORES, "relay1": CORES}.items():
         shown = _shell("taskset", "-p", str(lab.processes[key].pid))
-        assert shown.split()[-1] == mask
+        assert int(shown.split()[-1], 16) == sum(1 << core for core in cores)
 
 
 def test_a_weight_is_in_the_cgroup_that_holds_the_domain(
@@ -199,19 +219,18 @@ def _arrives(here: socket.socket, there: socket.socket, to: tuple[str, int]) -> 
 def test_a_side_core_is_one_poller_alone(lab: Lab, host: LabHost, stock: Settings) -> None:
     host.apply(_side_core(stock))
     allowed = {key: os.sched_getaffinity(process.pid) for key, process in lab.processes.items()}
-    assert {key for key, cores in allowed.items() if 0 in cores} == {"relay1", "relay2"}
+    assert {key for key, cores in allowed.items() if ONE in cores} == {"relay1", "relay2"}
     report = json.loads((host.state_dir / "relay1.json").read_text())
     assert report == {"vifs": ["vif1", "vif2"], "poll": True}
-    sample = host.measure(0.5)
+    sample = _flowing(host)
     assert sample.backend_cpu["relay1"] > 10 * sample.backend_cpu["relay2"]
-    assert all(port.inward.bytes > 0 for port in sample.vifs.values())
 
 
 def test_a_side_core_onto_which_someone_moves_a_guest_is_none_any_more(
     lab: Lab, host: LabHost, stock: Settings
 ) -> None:
     host.apply(_side_core(stock))
-    _shell("taskset", "-a", "-c", "-p", "0,1", str(lab.processes["g1/0"].pid))
+    _shell("taskset", "-a", "-c", "-p", f"{ONE},{OTHER}", str(lab.processes["g1/0"].pid))
     found = host.settings()
     assert (found.side_cores, found.polling) == ((), False)
 

@@ -10,7 +10,13 @@ from envs.hosts.xen.lab import Machine
 def all_knobs(host: XenHost) -> Settings:
     """All five knobs away from where they were found."""
     found = host.settings()
-    own = {"Domain-0/0": (0,), "Domain-0/1": (0, 1), "g1/0": (2, 3), "g2/0": (3,)}
+    *_, last = cores = [core.id for core in host.describe().cores]
+    own = {
+        "Domain-0/0": (0,),
+        "Domain-0/1": (0, 1),
+        "g1/0": tuple(cores[len(cores) // 2 :]),
+        "g2/0": (last,),
+    }
     return replace(
         found,
         placement={**found.placement, **own},
