@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from expiry import expire
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -472,9 +473,7 @@ def killed_in(work: Callable[[], None]) -> None:
 
 def put_back_by_itself(host: StumblingHost) -> Status:
     """Have the lease run out, and what the status says when the watchdog has put the host back."""
-    expired = host.state_dir / "lease.test"
-    expired.write_text("0 1\n")
-    expired.replace(host.state_dir / "lease")
+    expire(host.state_dir)
     while (status := examine("fake:", host)).state in ("reverting", "busy"):
         pass
     return status

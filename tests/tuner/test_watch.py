@@ -63,9 +63,7 @@ def test_a_host_that_gains_nothing_is_tuned_ever_less_often() -> None:
     assert waits == [100.0, 200.0, 400.0, 100.0]
 
 
-def test_a_tuning_that_fails_counts_as_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tuning_that_fails_counts_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A knob that never takes is not tried again and again on a host that people need."""
     setting = tmp_path / "setting.json"
     setting.write_text('{"tx_queue": {"vif1": 64}}')

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from expiry import expire
 
 from envs.errors import HostBusy, HostError
 from envs.hosts.transport import LocalTransport, Result
@@ -65,13 +66,6 @@ def put_back(knob: Path) -> list[tuple[str, ...]]:
 def wait(until: Callable[[], bool]) -> None:
     while not until():
         pass
-
-
-def expire(folder: Path) -> None:
-    """Let the lease have run out: no test depends on how fast it gets somewhere."""
-    fresh = folder / "lease.test"
-    fresh.write_text("0 1\n")
-    fresh.replace(folder / "lease")
 
 
 def pid(folder: Path) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import own_systemd
 import pytest
+from expiry import expire
 from own_systemd import Inside
 
 from envs.hosts.transport import LocalTransport, Result, output, printed
@@ -53,8 +54,10 @@ class Session(LocalTransport):
         out, given = (self._folder / f"{name}-{self._number}" for name in ("out", "in"))
         given.write_bytes(stdin)
         script = 'out=$1 given=$2; shift 2; "$@" <"$given" >"$out.new" 2>&1; mv "$out.new" "$out"'
-        words = ("systemd-run", "--quiet", "--collect", "--", "sh", "-c", script, "sh")
-        printed(self._inside.run((*words, str(out), str(given), *argv), timeout=timeout))
+        words = ("sh", "-c", script, "sh", str(out), str(given), *argv)
+        literal = (word.replace("$", "$$") for word in words)  # systemd has variables of its own
+        unit = ("systemd-run", "--quiet", "--collect", "--")
+        printed(self._inside.run((*unit, *literal), timeout=timeout))
         wait(out.exists)
         return Result(argv=tuple(argv), rc=0, out=out.read_text())
 
@@ -66,7 +69,9 @@ def unit(inside: Inside, dog: Watchdog) -> dict[str, str]:
 
 
 def pid(folder: Path) -> str:
-    return (folder / "lock").read_text().split()[1]
+    while len(words := (folder / "lock").read_text().split()) < 2:
+        time.sleep(0.02)  # just being written
+    return words[1]
 
 
 @pytest.mark.lab
@@ -82,9 +87,10 @@ def test_it_is_a_unit_that_goes_when_it_is_released(systemd: Inside, folder: Pat
 
 @pytest.mark.lab
 def test_silence_undoes(systemd: Inside, folder: Path, knob: Path) -> None:
-    dog = Watchdog(systemd, folder, 4)
+    dog = Watchdog(systemd, folder, 1000)
     dog.start()
     dog.arm(put_back(knob))
+    expire(folder)
     wait(lambda: look(systemd, folder).reverted)
     assert knob.read_text() == "found\n"
     wait(lambda: unit(systemd, dog)["LoadState"] == "not-found")
@@ -94,13 +100,14 @@ def test_silence_undoes(systemd: Inside, folder: Path, knob: Path) -> None:
 def test_one_that_is_killed_is_started_again_without_a_tuner(
     systemd: Inside, folder: Path, knob: Path
 ) -> None:
-    dog = Watchdog(systemd, folder, 8)
+    dog = Watchdog(systemd, folder, 1000)
     dog.start()
     dog.arm(put_back(knob))
     first = pid(folder)
     output(systemd, ("kill", "-KILL", first))
     wait(lambda: pid(folder) != first)
     assert look(systemd, folder).token == dog.token
+    expire(folder)
     wait(lambda: look(systemd, folder).reverted)
     assert knob.read_text() == "found\n"
 
@@ -109,10 +116,11 @@ def test_one_that_is_killed_is_started_again_without_a_tuner(
 def test_it_outlives_the_session_of_its_tuner(
     systemd: Inside, folder: Path, knob: Path, tmp_path: Path
 ) -> None:
-    dog = Watchdog(Session(systemd, tmp_path), folder, 4)
+    dog = Watchdog(Session(systemd, tmp_path), folder, 1000)
     dog.start()
     dog.arm(put_back(knob))
     assert look(systemd, folder).token == dog.token
+    expire(folder)
     wait(lambda: look(systemd, folder).reverted)
     assert knob.read_text() == "found\n"
 
