@@ -18,11 +18,10 @@ import msgspec
 from envs import reading
 from envs.errors import InputError
 from envs.host import Record
-from envs.hosts.ssh import address
+from envs.hosts import locate
 from tuner.interrupts import Interrupts
 from tuner.tune import Tuning
 
-KINDS = ("lab", "qemu", "kvm", "xen", "sim")
 _PAUSE = 0.1
 """Seconds between two looks at the processes."""
 
@@ -54,7 +53,7 @@ def expand(given: Sequence[str]) -> tuple[str, ...]:
     seen: dict[str, str] = {}
     for where, uri in _lines(given):
         try:
-            check(uri)
+            locate.check(uri)
         except InputError as error:
             raise InputError(f"{where}{error}") from None
         if uri in seen:
@@ -63,20 +62,6 @@ def expand(given: Sequence[str]) -> tuple[str, ...]:
     if not seen:
         raise InputError("no host is given: " + " ".join(given))
     return tuple(seen)
-
-
-def check(uri: str) -> None:
-    """Raise InputError where a URI can name no host, without reaching for it."""
-    scheme, colon, rest = uri.partition(":")
-    kind, plus, way = scheme.partition("+")
-    if not colon or kind not in KINDS or not uri.isprintable() or " " in uri:
-        raise InputError(f"{uri!r} names no host: use one of {', '.join(KINDS)}, and a colon")
-    if plus and (way != "ssh" or kind in ("lab", "sim")):
-        raise InputError(f"{uri!r}: {kind} hosts are not reached by {way}")
-    if plus:
-        address(uri)
-    elif kind == "sim" and not rest:
-        raise InputError(f"{uri!r}: write sim:SCENARIO")
 
 
 def tune_all(
@@ -168,6 +153,7 @@ class _Running:
             return _line(self.uri, msgspec.json.decode(self._out.read_bytes(), type=Tuning))
         complaint = self._err.read_text(errors="replace").strip()
         reason = complaint.rpartition("\n")[2].removeprefix("tuner: ") or "no message"
+        code = code if code > 0 else 128 - code  # as a shell has it, where a signal has ended it
         return Line(host=self.uri, outcome="failed", exit_code=code, reason=reason)
 
 

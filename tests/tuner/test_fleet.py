@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.errors import InputError
-from tuner.fleet import Fleet, Line, check, expand, tune_all
+from envs.hosts.locate import check
+from tuner.fleet import Fleet, Line, expand, tune_all
 from tuner.interrupts import Interrupts
 
 SIM = ("sim:lab", "sim:lab?seed=1", "sim:lab?seed=2", "sim:lab?seed=3")
@@ -27,10 +28,15 @@ def test_hosts_come_from_the_command_line_and_from_files(tmp_path: Path) -> None
     [
         (b"lab:a\nnonsense\n", "line 2: 'nonsense' names no host"),
         (b"lab:a\nlab:b\nlab:a\n", "line 3: lab:a is given twice"),
-        (b"lab+ssh://x\n", "lab hosts are not reached by ssh"),
+        (b"lab+ssh://x\n", r"lab hosts are not reached by \+ssh"),
+        (b"lab:a\nlab:UPPER\n", "line 2: lab name 'UPPER' is not"),
+        (b"lab:a\nqemu:///systen\n", "line 2: 'qemu:///systen': write qemu:///system"),
+        (b"lab:a\nkvm:bar\n", "line 2: 'kvm:bar': write"),
+        (b"lab:a\nxen:foo\n", "line 2: 'xen:foo': write xen:"),
+        (b"lab:a\nsim:no-such\n", "line 2: no scenario 'no-such'"),
         (b"xen+ssh://user:secret@host\n", "without a password"),
         (b"xen+ssh://-oProxyCommand=x\n", "dash"),
-        (b"xen+telnet://host\n", "not reached by telnet"),
+        (b"xen+telnet://host\n", r"not reached by \+telnet"),
         (b"\xff\xfe", "is not text"),
         (b"# none\n\n", "no host is given"),
         (b"lab:a\n" * 200_000, "larger than"),

@@ -72,7 +72,7 @@ class KvmHost:
         InputError for another URI, HostError where it cannot be reached, has no libvirt, or
         nothing to tune.
         """
-        via = _libvirt(uri)
+        via = libvirt_of(uri)
         carrier = transport or reach(uri)
         try:
             with naming(uri):
@@ -250,7 +250,7 @@ class KvmHost:
         )
 
 
-def _libvirt(uri: str) -> Libvirt | None:
+def libvirt_of(uri: str) -> Libvirt | None:
     """The libvirt on the host that a URI means, None for ``kvm:``. Raises InputError."""
     if uri == LAB:
         return Libvirt(uri="qemu:///system")
