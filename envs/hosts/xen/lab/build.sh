@@ -100,5 +100,5 @@ install -m 755 "$here/dom0.sh" root/sbin/dom0
 mkdir -p root/guests
 cp vmlinux guest.initrd root/guests/
 rm -rf root/usr/share/info root/usr/share/perl root/var/lib/apt/lists root/var/cache/apt
-rm -f dom0.ext4
+rm -f dom0.ext4 root.tar
 mke2fs -q -t ext4 -O ^has_journal -m 0 -d root dom0.ext4 480M

@@ -2,15 +2,19 @@
 
 Everything is kept in a cache (``~/.cache/viotune/xen``), under a digest of what made it: the files
 of the build, and for each kind of machine a disk with a snapshot of the host with its guests up.
+What an older digest names is removed when a new one of its kind is made, unless it is running.
 QEMU emulates (a Xen host cannot be nested without hardware support), without SMAP, with which
 dom0 dies at once. One thread emulates all cores in turn: with a thread for each, a command in dom0
 was seen to cost over three times the CPU time and to take six times as long on a busy machine, as
 Xen spins on one core until it hears from another, which does not run.
 
 Guests are PV unless asked for otherwise. PVH ones, which alone can be migrated, need a processor's
-support for virtualization, which is emulated as well: one was seen to hang for good.
+support for virtualization, which is emulated as well. With one thread for all cores they hung or
+died in three of eight migrations, with a thread for each in none of thirteen, so that is how they
+are emulated, best with as few cores as this machine has (QEMU 7.2).
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -18,7 +22,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +45,7 @@ PATIENCE = 600.0
 
 _HERE = Path(__file__).parent
 _SNAPSHOT = "ready"
+_PID = "qemu.pid"
 _MEMORY = {"machine": "1536M", "dom0": "512M"}
 
 
@@ -66,18 +72,12 @@ class Machine:
         self._build = build
         self._transport: SshTransport | None = None
         self._disk = self.folder / "disk.qcow2"
-        self._pid_file = self.folder / "qemu.pid"
         self._monitor = self.folder / "monitor"
 
     @property
     def pid(self) -> int | None:
         """QEMU's pid, None where the machine is down."""
-        try:
-            pid = int(self._pid_file.read_text())
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError):
-            return None
-        return pid if str(self._pid_file).encode() in words else None
+        return _running(self.folder / _PID)
 
     @property
     def is_up(self) -> bool:
@@ -132,6 +132,7 @@ class Machine:
         self._await("test -e /run/ready")
         qmp.tell(self._monitor, f"savevm {_SNAPSHOT}")
         fresh.rename(self._disk)
+        _forget(self._build.glob(f"{self.kind.name}-{_ANY_DIGEST}"), self.folder)
 
     def rewind(self) -> None:
         """Put the host back to the moment when its guests had come up.
@@ -139,9 +140,10 @@ class Machine:
         QEMU is started anew: one that went back to its snapshot as it ran was seen to stand still,
         with Xen complaining of its clock.
         """
-        self.transport.hang_up()
-        self._end()
-        self._resume()
+        with _alone():
+            self.transport.hang_up()
+            self._end()
+            self._resume()
 
     def _access(self) -> None:
         """A free port, and a ``.ssh`` for it."""
@@ -182,12 +184,14 @@ class Machine:
             "spec-ctrl=no,eager-fpu=yes"
         )
         guests = ",,".join(kind.guests)  # QEMU halves commas
-        linux = f"console=hvc0 ro quiet mitigations=off guests={guests}"
+        threads = "multi" if "pvh" in kind.guests else "single"
+        # Where programs lie at random, each start of one has to be translated anew: twice the time.
+        linux = f"console=hvc0 ro quiet mitigations=off norandmaps guests={guests}"
         wire = f"user,id=wire,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22"
         _run(
             [
-                *("qemu-system-x86_64", "-daemonize", "-pidfile", str(self._pid_file)),
-                *("-accel", "tcg,thread=single,tb-size=256", "-cpu", "max,-smap"),
+                *("qemu-system-x86_64", "-daemonize", "-pidfile", str(self.folder / _PID)),
+                *("-accel", f"tcg,thread={threads},tb-size=512", "-cpu", "max,-smap"),
                 *("-machine", "q35", "-smp", str(kind.cores), "-m", _MEMORY["machine"]),
                 *("-display", "none", "-nodefaults", "-no-reboot"),
                 *("-kernel", str(build / "xen"), "-append", xen),
@@ -242,29 +246,65 @@ def up(kind: Kind) -> Machine:
     reason = missing()
     if reason:
         raise HostError(f"no Xen host can be brought up here: {reason}")
-    build = _build()
-    if not (build / "dom0.ext4").exists():
-        fresh = build.with_suffix(".new")
-        _run(["sh", str(_HERE / "build.sh"), str(fresh)])
-        fresh.rename(build)
-    machine = machine_of(kind)
-    machine.folder.mkdir(exist_ok=True)
-    if machine.is_up:
-        raise HostError("the Xen lab is up already: tuner --host lab:xen, or: tuner lab down xen")
-    try:
-        machine.up()
-    except BaseException:
-        machine.down()
-        raise
-    return machine
+    with _alone():
+        build = _build()
+        if not (build / "dom0.ext4").exists():
+            fresh = build.with_suffix(".new")
+            _run(["sh", str(_HERE / "build.sh"), str(fresh)])
+            fresh.rename(build)
+            _forget(_cache().glob(f"{_ANY_DIGEST}*"), build)
+        machine = machine_of(kind)
+        machine.folder.mkdir(exist_ok=True)
+        if machine.is_up:
+            raise HostError(
+                "the Xen lab is up already: tuner --host lab:xen, or: tuner lab down xen"
+            )
+        try:
+            machine.up()
+        except BaseException:
+            machine.down()
+            raise
+        return machine
 
 
 def _build() -> Path:
     """Where the files of the build are, or will be: other scripts make another build."""
+    return _cache() / _digest(sorted(_HERE.glob("*.sh")))
+
+
+def _cache() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     folder = Path(home) / "viotune" / "xen"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / _digest(sorted(_HERE.glob("*.sh")))
+    return folder
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody else builds, brings up or removes a machine meanwhile: they wait."""
+    with (_cache() / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _forget(folders: Iterable[Path], current: Path) -> None:
+    """Remove what earlier versions made, but for the current one and those with a running host."""
+    for folder in set(folders) - {current}:
+        if not any(map(_running, folder.rglob(_PID))):
+            shutil.rmtree(folder)
+
+
+def _running(pid_file: Path) -> int | None:
+    """The pid of the QEMU that wrote a file, None where it has ended."""
+    try:
+        pid = int(pid_file.read_text())
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if str(pid_file).encode() in words else None
+
+
+_ANY_DIGEST = "[0-9a-f]" * 12
 
 
 def _digest(files: Sequence[Path]) -> str:
