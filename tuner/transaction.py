@@ -17,6 +17,7 @@ changed before, or one made in that moment. Signals are obeyed while measuring a
 (see ``tuner.interrupts``).
 """
 
+import _thread
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -149,12 +150,7 @@ class Transaction:
         if self._confirming is not None and self._is_confirmed():
             return  # it was told after all
         self._now = None
-        try:
-            self._held.renew()
-        except HostBusy:
-            raise  # whoever has taken the host has put it back
-        except HostError:
-            pass  # a watchdog that fails is one more reason to undo
+        _insist_it_is_ours(self._held)
         kept = put_back(self._held, self.pending)
         if kept:
             reason += f"; kept what somebody else set meanwhile: {', '.join(kept)}"
@@ -245,22 +241,26 @@ def lent(held: Held, reason: str) -> Iterator[None]:
     """A host that is held, for others to set at will: put back at the end.
 
     What an earlier process left undone is undone first. The lease is renewed by a thread, for the
-    others know nothing of it.
+    others know nothing of it; where the host has put itself back or another tuner has taken it,
+    they are interrupted as by Ctrl-C, and that is raised instead.
     """
     with interrupts():
         recover(held)
         held.journal.tidy()
         begun = _begin(held, reason, lent=True)
-    over = threading.Event()
-    every = held.confirm_within / RENEWALS
-    renewing = threading.Thread(target=_renew_until, args=(held, over, every), daemon=True)
-    renewing.start()
+    renewals = _Renewals(held)
+    renewals.start()
     try:
         yield
+    except BaseException as error:
+        if renewals.lost is None:
+            raise
+        told = "; ".join(filter(None, (str(renewals.lost), str(error))))
+        raise type(renewals.lost)(told) from error
     finally:
         with interrupts():
-            over.set()
-            renewing.join()
+            renewals.end()
+            _insist_it_is_ours(held)
             put_back(held, Pending(begun=begun, sure=False))
             held.journal.close(Restored())
 
@@ -384,11 +384,35 @@ def _insist(trial: Transaction, reason: str) -> None:
             return
 
 
-def _renew_until(held: Held, over: threading.Event, every: float) -> None:
-    while not over.wait(every):
-        try:
-            held.renew()
-        except Reverted:
-            return
-        except HostError:
-            continue
+def _insist_it_is_ours(held: Held) -> None:
+    """Raise HostBusy where another tuner has taken the host: it has put it back, too."""
+    try:
+        held.renew()
+    except HostBusy:
+        raise
+    except HostError:
+        pass  # a watchdog that fails is one more reason to undo
+
+
+class _Renewals(threading.Thread):
+    """Renews the lease until its end. ``lost`` is why nobody may touch the host any more."""
+
+    def __init__(self, held: Held) -> None:
+        super().__init__(daemon=True)
+        self.lost: HostError | None = None
+        self._held, self._over = held, threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(self._held.confirm_within / RENEWALS):
+            try:
+                self._held.renew()
+            except (Reverted, HostBusy) as error:
+                self.lost = error
+                _thread.interrupt_main()
+                return
+            except HostError:
+                continue  # the watchdog waits for a while
+
+    def end(self) -> None:
+        self._over.set()
+        self.join()

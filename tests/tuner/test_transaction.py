@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +19,11 @@ from envs.errors import CommandFailed, HostBusy, HostError, IllegalSetting, Inpu
 from envs.host import Settings
 from envs.hosts.transport import LocalTransport, Result
 from tuner import state
+from tuner import transaction as transaction_module
 from tuner.commands.status import Status, examine
 from tuner.interrupts import Interrupted
 from tuner.transaction import lent, recover, roll_back, transaction
+from tuner.watchdog import Reverted
 
 LONGER = replace(FOUND, tx_queue={"vif1": 1000, "vif2": 1000})
 LEAN = replace(FOUND, bridge="lean")
@@ -194,6 +197,28 @@ def test_a_host_that_is_lent_comes_back_as_found(host: StumblingHost) -> None:
     assert host.now == FOUND
     with state.held(host) as held:
         assert held.journal.standing().pending is None
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, InputError])
+def test_who_a_host_is_lent_to_is_interrupted_once_it_has_put_itself_back(
+    host: StumblingHost, monkeypatch: pytest.MonkeyPatch, stopped: type[BaseException]
+) -> None:
+    """Training goes on for hours: without a watchdog it may not."""
+    monkeypatch.setattr(transaction_module, "RENEWALS", 10_000)
+
+    def train() -> None:
+        with state.held(host, confirm_within=1000) as held, lent(held, "test"):
+            host.now = LEAN
+            (host.state_dir / "undo").rename(host.state_dir / "undone")  # as the watchdog does
+            try:
+                while True:
+                    time.sleep(1.0)
+            except KeyboardInterrupt:
+                raise stopped("go on with: --resume") from None
+
+    with pytest.raises(Reverted, match=r"put itself back: .* go on with: --resume"):
+        train()
+    assert host.now == FOUND
 
 
 def test_rolling_back_goes_through_the_confirmed_changes_one_by_one(host: StumblingHost) -> None:
