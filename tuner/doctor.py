@@ -51,6 +51,9 @@ _RIVALS = {
 }
 """By the name of its process: what it does to a tuned host, and what to do about it."""
 
+_IPROUTE = re.compile(r"iproute2-[\w.]+")
+"""The part of what ``ip -V`` prints that is its version."""
+
 _MISSING = 'for tool; do command -v "$tool" >/dev/null || echo "$tool"; done'
 _RUNNING = 'grep -shxE -e"$1" /proc/[0-9]*/comm; true'
 
@@ -118,7 +121,9 @@ def questions(kind: str) -> tuple[Command, ...]:
 def examined(found: Diagnosis, kind: str, answers: Sequence[Result]) -> Diagnosis:
     """A diagnosis with what the questions brought to light."""
     user, capabilities, tools, running, pools, *versions = answers
-    names = ("", "", *_VERSIONS.get(kind, ())[:1])
+    kernel, ip, *rest = (line.out.strip() if line.rc == 0 else "" for line in versions)
+    told = (kernel, *_IPROUTE.findall(ip)[:1], *(f"{_VERSIONS[kind][0]} {v}" for v in rest if v))
+    listed = _pools(pools.out) if kind == "xen" else ()
     lacks = () if kind == "lab" else tuple(_lacking(capabilities.out))
     missing = (*(f"{tool} is not installed" for tool in tools.out.split()), *lacks)
     return Diagnosis(
@@ -126,12 +131,8 @@ def examined(found: Diagnosis, kind: str, answers: Sequence[Result]) -> Diagnosi
         spec=found.spec,
         settings=found.settings,
         knobs=found.knobs,
-        versions=tuple(
-            f"{name} {line.out.strip()}".strip()
-            for name, line in zip(names, versions, strict=False)
-            if line.rc == 0 and line.out.strip()
-        ),
-        rivals=(*_rivals(running.out), *_pools(pools.out if kind == "xen" else "")),
+        versions=(*filter(None, told), *(f"scheduler {p.scheduler}" for p in listed if p.ours)),
+        rivals=(*_rivals(running.out), *(_apart(pool) for pool in listed if not pool.ours)),
         missing=missing,
         sudoers=(sudoers(found.host, user.out.strip()),) if lacks else (),
     )
@@ -162,13 +163,13 @@ def knobs(spec: HostSpec) -> Iterator[KnobFound]:
         name for name, can in (("backends", limits.backends), ("guests", limits.guests)) if can
     ]
     low, high = limits.weight
-    cores = f"up to {limits.side_cores} of {len(spec.cores)} cores, "
+    cores = f"up to {limits.side_cores} of {len(spec.cores)} cores; backends "
     within: dict[Knob, str] = {
         "placement": " and ".join(placed),
-        "weight": f"{low} to {high} of {', '.join(limits.weights)}" if limits.weights else "",
+        "weight": f"{', '.join(limits.weights)}: {low} to {high}" if limits.weights else "",
         "tx_queue": "{} to {} packets".format(*limits.tx_queue) if limits.tx_queue else "",
         "bridge": ", ".join(limits.bridge) if len(limits.bridge) > 1 else "",
-        "side_cores": cores + ("polling or sleeping" if limits.polling else "sleeping")
+        "side_cores": cores + ("may poll there" if limits.polling else "sleep there when idle")
         if limits.side_cores
         else "",
     }
@@ -194,13 +195,32 @@ def _rivals(running: str) -> Iterator[Rival]:
         yield Rival(name=name, does=does, remedy=remedy)
 
 
-def _pools(listed: str) -> Iterator[Rival]:
-    """Pools of Xen beside Pool-0, out of ``xl cpupool-list``: name, CPUs, scheduler, ..."""
-    for line in listed.splitlines()[1:]:
-        name, *rest = line.split()
-        if name != "Pool-0" and rest:
-            yield Rival(
-                name=f"cpupool {name}",
-                does=f"keeps {rest[0]} cores and their guests to itself",
-                remedy="nothing, if it is meant so: they are left alone",
-            )
+class _Pool(Record, frozen=True):
+    """A pool of Xen: its cores are its guests' alone. dom0, and so what is tuned, is in Pool-0."""
+
+    name: str
+    cores: int
+    scheduler: str
+
+    @property
+    def ours(self) -> bool:
+        return self.name == "Pool-0"
+
+
+def _pools(listed: str) -> tuple[_Pool, ...]:
+    """The pools out of ``xl cpupool-list``: a name, which may hold blanks, then four columns."""
+    rows = (line.rsplit(maxsplit=4) for line in listed.splitlines()[1:])
+    return tuple(
+        _Pool(name=row[0], cores=int(row[1]), scheduler=row[2])
+        for row in rows
+        if len(row) == 5 and row[1].isdecimal()
+    )
+
+
+def _apart(pool: _Pool) -> Rival:
+    cores = "1 core" if pool.cores == 1 else f"{pool.cores} cores"
+    return Rival(
+        name=f"cpupool {pool.name}",
+        does=f"keeps {cores} and its guests to itself",
+        remedy="nothing, if it is meant so: they are left alone",
+    )

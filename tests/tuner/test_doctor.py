@@ -71,11 +71,13 @@ def test_a_pool_of_others_is_named() -> None:
     listed = (
         "Name               CPUs   Sched     Active   Domain count\n"
         "Pool-0               2   credit2       y          1\n"
-        "batch                6    credit       y          4\n"
+        "a batch              6    credit       y          4\n"
     )
-    (rival,) = examined(pools=listed).rivals
-    assert rival.name == "cpupool batch"
+    found = examined(pools=listed)
+    (rival,) = found.rivals
+    assert rival.name == "cpupool a batch"
     assert "6 cores" in rival.does
+    assert found.versions[-1] == "scheduler credit2"
 
 
 def test_what_is_missing_is_named_with_the_line_that_grants_it() -> None:

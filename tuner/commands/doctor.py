@@ -5,10 +5,11 @@ import os
 import click
 
 from envs.errors import HostError, Unprivileged
-from envs.host import HostSpec
+from envs.host import HostSpec, Knob, Settings
 from tuner.commands import options
 from tuner.console import Output
 from tuner.doctor import Diagnosis, diagnose, without
+from tuner.settings import core_list
 from tuner.tables import host_table, plain_table
 
 
@@ -48,9 +49,10 @@ def show(output: Output, diagnosis: Diagnosis) -> None:
         output.show(_summary(diagnosis.spec, diagnosis.versions), "")
         output.show(host_table(diagnosis.spec, diagnosis.settings))
         output.heading("knobs")
-        table = plain_table("knob", "can be set", "why not, or not more")
+        table = plain_table("knob", "now", "can be set", "why not, or not more")
         for found in diagnosis.knobs:
-            table.add_row(found.knob, found.within or "no", found.why_not)
+            now = _now(found.knob, diagnosis.settings)
+            table.add_row(found.knob, now, found.within or "no", found.why_not)
         output.show(table)
     output.heading("what would fight the tuner")
     for rival in diagnosis.rivals:
@@ -64,6 +66,15 @@ def show(output: Output, diagnosis: Diagnosis) -> None:
         output.show(f"this line in sudoers would do: {line}")
     if not diagnosis.missing:
         output.show("nothing")
+
+
+def _now(knob: Knob, settings: Settings) -> str:
+    """What a knob is set to, where the table of domains does not tell."""
+    if knob == "bridge":
+        return settings.bridge
+    if knob == "side_cores":
+        return core_list(settings.side_cores) if settings.side_cores else "none"
+    return "above"
 
 
 def _summary(spec: HostSpec, versions: tuple[str, ...]) -> str:
