@@ -109,9 +109,10 @@ def _weights(path: Path, data: bytes, layout: Layout) -> dict[str, NDArray[np.fl
 
 def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise AgentError(f"{path}: {size} bytes are too many for an agent")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)  # it may be a device that never ends
     except OSError as error:
         raise AgentError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise AgentError(f"{path}: larger than {MAX_BYTES} bytes: it is no agent")
+    return data
