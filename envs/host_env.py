@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from envs.decision import Decision
 from envs.encoding import Encoder
-from envs.errors import HostError
+from envs.errors import HostError, InputError
 from envs.history import History
 from envs.host import Host, Sample, Settings
 from envs.layout import BOUND, CANDIDATE, STATE, Observation
@@ -228,12 +228,16 @@ def sim_host_env(scenario: str | None = None, **arguments: Any) -> HostEnv:  # n
 
 
 def live_host_env(uri: str, **arguments: Any) -> HostEnv:  # noqa: ANN401 (handed on)
-    """``viotune/LiveHost-v0``: the host of a URI, with two seconds a measurement.
+    """``viotune/LiveHost-v0``: a lab or a simulated host by its URI, two seconds a measurement.
 
-    Further arguments are those of ``HostEnv``.
+    Nothing here locks a host or has it put itself back should the process die, so others are
+    refused (InputError): those are for ``tuner train --host``, which does. Further arguments are
+    those of ``HostEnv``.
     """
-    from envs.hosts.locate import open_host  # noqa: PLC0415 (a backend loads only what it needs)
+    from envs.hosts.locate import kind_of, open_host  # noqa: PLC0415 (loads only what it needs)
 
+    if kind_of(uri) not in ("lab", "sim"):
+        raise InputError(f"{uri}: no lab: let it be set by tuner train --host, which protects it")
     return HostEnv(open_host(uri), **({"seconds": 2.0, "settle": 0.5} | arguments))
 
 

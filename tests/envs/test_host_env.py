@@ -10,7 +10,7 @@ from fake_host import BASELINE, FakeHost
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from envs.errors import HostError
+from envs.errors import HostError, InputError
 from envs.host_env import FAILURE, HostEnv
 from envs.menu import MAX_VALUES
 
@@ -149,3 +149,9 @@ def test_a_live_host_is_opened_by_its_uri() -> None:
     )
     observation, _ = env.reset()
     assert env.observation_space.contains(observation)
+
+
+@pytest.mark.parametrize("uri", ["qemu:///system", "kvm:", "xen+ssh://root@host"])
+def test_a_host_that_people_need_is_not_set_without_a_watchdog(uri: str) -> None:
+    with pytest.raises(InputError, match="tuner train --host"):
+        gymnasium.make("envs.host_env:viotune/LiveHost-v0", uri=uri)
