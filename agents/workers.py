@@ -1,7 +1,8 @@
 """Groups of a training run, here or in several processes, as one vectorised environment."""
 
 import multiprocessing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -46,13 +47,15 @@ class Workers(VecEnv):
     def reset(self) -> VecEnvObs:
         """Start all episodes anew."""
         for link in self._links:
-            link.send([])
+            with _alive():
+                link.send([])
         return self._gather()[0]
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Hand an action to each environment."""
         for first, link in enumerate(self._links):
-            link.send(actions[first * self._each : (first + 1) * self._each].tolist())
+            with _alive():
+                link.send(actions[first * self._each : (first + 1) * self._each].tolist())
 
     def step_wait(self) -> VecEnvStepReturn:
         """What became of the actions."""
@@ -101,10 +104,8 @@ class Workers(VecEnv):
         return [False for _ in self._get_indices(indices)]
 
     def _gather(self) -> VecEnvStepReturn:
-        try:
+        with _alive():
             answers: list[Steps | str] = [link.recv() for link in self._links]
-        except EOFError as error:
-            raise TunerError("a process that simulates hosts died: its error is above") from error
         steps = []
         for answer in answers:
             if isinstance(answer, str):
@@ -116,3 +117,15 @@ class Workers(VecEnv):
         rewards = np.concatenate([s.rewards for s in steps])
         ends = np.concatenate([s.ends for s in steps])
         return observations, rewards, ends, [info for s in steps for info in s.infos]
+
+
+@contextmanager
+def _alive() -> Iterator[None]:
+    """Raise TunerError where a worker is not there any more.
+
+    It is seen as an end where it had read what it was told, and else as a broken connection.
+    """
+    try:
+        yield
+    except (EOFError, ConnectionError) as error:
+        raise TunerError("a process that simulates hosts died: its error is above") from error

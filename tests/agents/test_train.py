@@ -182,12 +182,21 @@ def test_workers_step_as_many_hosts_as_asked_and_tell_their_masks() -> None:
         envs.close()
 
 
-def test_a_worker_that_dies_stops_the_run_in_one_line() -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["with what it was told unread", "idle"])
+def test_a_worker_that_dies_stops_the_run_in_one_line(told: bool) -> None:
     envs = Workers(TrainConfig(envs=4, members=2, workers=2, seconds=0.01), seed=0)
     for process in envs._processes:
+        if told:
+            os.kill(process.pid, signal.SIGSTOP)
+    if told:
+        envs.step_async(np.zeros(4, int))
+    for process in envs._processes:
         process.kill()
+        process.join()
     with pytest.raises(TunerError, match="died"):
         envs.step_wait()
+    with pytest.raises(TunerError, match="died"):
+        envs.step_async(np.zeros(4, int))
     envs.close()
 
 
