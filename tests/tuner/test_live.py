@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
+from expiry import expire
 
 from envs.hosts.lab import manage
 from envs.hosts.lab.config import LabConfig
@@ -22,7 +24,7 @@ from tuner.transaction import transaction
 
 pytestmark = pytest.mark.lab
 
-NAME = "test-tuner"
+NAME = f"live{os.getpid() % 10**7}"
 URI = f"lab:{NAME}"
 SETTING = {
     "placement": {"relay1": [0], "relay2": [0]},
@@ -87,9 +89,12 @@ def journal(lab: manage.LabStatus) -> str:
 
 
 def put_back(lab: manage.LabStatus, as_found: tuple[str, ...]) -> dict[str, object]:
-    """What the status says once the host's own watchdog has put it back, and written that down."""
+    """What the status says once the host's own watchdog has put it back, and written that down.
+
+    The lease is made to run out, again and again: a last heartbeat of the tuner may be under way.
+    """
     while readings(lab) != as_found:
-        pass
+        expire(Path(lab.state_dir))
     while (status := answer("status", "--host", URI, "--json"))["state"] in ("reverting", "held"):
         pass
     return status
@@ -103,15 +108,21 @@ def watchdog(lab: manage.LabStatus) -> int:
     return int(words[1])
 
 
-def begin(lab: manage.LabStatus, setting: str, *more: str) -> "subprocess.Popen[str]":
-    """An apply that has got as far as trying its setting on the host."""
+@contextmanager
+def applying(lab: manage.LabStatus, setting: str, *more: str) -> Iterator["subprocess.Popen[str]"]:
+    """An apply that has got as far as trying its setting on the host; it ends with the block."""
     before = journal(lab).count('"applying"')
     as_found = readings(lab)
     words = ("apply", "--host", URI, "--setting", setting, "--pairs", "100", "--seconds", "0.3")
     process = tuner(*words, *more)
-    while journal(lab).count('"applying"') == before or readings(lab) == as_found:
-        assert process.poll() is None, process.communicate()[1]
-    return process
+    try:
+        while journal(lab).count('"applying"') == before or readings(lab) == as_found:
+            assert process.poll() is None, process.communicate()[1]
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -120,9 +131,9 @@ def test_an_interrupted_apply_leaves_the_host_as_found(
 ) -> None:
     """As a terminal does on Ctrl-C, the signal also goes to the commands that are just running."""
     as_found = readings(lab)
-    process = begin(lab, setting)
-    os.killpg(process.pid, number)
-    out, err = process.communicate()
+    with applying(lab, setting) as process:
+        os.killpg(process.pid, number)
+        out, err = process.communicate()
     assert process.returncode == 128 + number
     assert "Traceback" not in err
     assert out == ""
@@ -132,9 +143,8 @@ def test_an_interrupted_apply_leaves_the_host_as_found(
 
 def test_a_host_whose_tuner_is_killed_puts_itself_back(lab: manage.LabStatus, setting: str) -> None:
     as_found = readings(lab)
-    process = begin(lab, setting, "--confirm-within", "12")
-    process.kill()
-    process.communicate()
+    with applying(lab, setting) as process:
+        process.kill()
     status = put_back(lab, as_found)
     assert (status["state"], status["edited"]) == ("reverted", [])
     plan = answer("plan", "--host", URI, "--setting", setting, "--seconds", "0.1", "--json")
@@ -146,13 +156,11 @@ def test_a_watchdog_that_is_killed_is_replaced_and_the_tuning_goes_on(
     lab: manage.LabStatus, setting: str
 ) -> None:
     as_found = readings(lab)
-    process = begin(lab, setting)
-    killed = watchdog(lab)
-    os.kill(killed, signal.SIGKILL)
-    while watchdog(lab) == killed:
-        assert process.poll() is None, process.communicate()[1]
-    process.send_signal(signal.SIGINT)
-    process.communicate()
+    with applying(lab, setting) as process:
+        killed = watchdog(lab)
+        os.kill(killed, signal.SIGKILL)
+        while watchdog(lab) == killed:
+            assert process.poll() is None, process.communicate()[1]
     assert readings(lab) == as_found
 
 
@@ -161,12 +169,12 @@ def test_a_person_s_edit_ends_the_tuning_and_stays(lab: manage.LabStatus, settin
     record = json.loads((Path(lab.state_dir) / "lab.json").read_text())
     inside = ("nsenter", "-t", str(record["supervisor"]["pid"]), "-n", "--")
     before = journal(lab).count('"applied"')
-    process = begin(lab, setting, "--seconds", "3")
-    while journal(lab).count('"applied"') == before:
-        assert process.poll() is None, process.communicate()[1]
     edit = (*inside, "ip", "link", "set", "dev", "vif2", "txqueuelen")
-    subprocess.run((*edit, "777"), check=True)
-    _, err = process.communicate()
+    with applying(lab, setting, "--seconds", "3") as process:
+        while journal(lab).count('"applied"') == before:
+            assert process.poll() is None, process.communicate()[1]
+        subprocess.run((*edit, "777"), check=True)
+        _, err = process.communicate()
     assert process.returncode == 4
     assert "somebody else changed the host while it was tuned: tx_queue vif2" in err
     assert readings(lab) != as_found
@@ -196,7 +204,7 @@ def test_what_is_held_and_not_confirmed_goes_back(lab: manage.LabStatus, setting
     as_found = readings(lab)
     host = LabHost.open(NAME)
     target = read(Path(setting)).over(host.settings())
-    with state_module.held(host, confirm_within=12) as held, transaction(held, "test") as trial:
+    with state_module.held(host) as held, transaction(held, "test") as trial:
         trial.apply(target)
         trial.hold("by a test")
     assert put_back(lab, as_found)["state"] == "reverted"
@@ -210,9 +218,8 @@ def test_a_killed_apply_is_told_of_and_undone_by_rollback(
     lab: manage.LabStatus, setting: str
 ) -> None:
     as_found = readings(lab)
-    process = begin(lab, setting)
-    process.kill()
-    process.communicate()
+    with applying(lab, setting) as process:
+        process.kill()
     assert answer("status", "--host", URI, "--json")["state"] == "reverting"
     answer("rollback", "--host", URI, "--json")
     assert readings(lab) == as_found
@@ -221,25 +228,20 @@ def test_a_killed_apply_is_told_of_and_undone_by_rollback(
 
 def test_a_killed_apply_is_undone_by_the_next_plan(lab: manage.LabStatus, setting: str) -> None:
     as_found = readings(lab)
-    process = begin(lab, setting)
-    process.kill()
-    process.communicate()
+    with applying(lab, setting) as process:
+        process.kill()
     plan = answer("plan", "--host", URI, "--setting", setting, "--seconds", "0.1", "--json")
     assert plan["changes"]
     assert readings(lab) == as_found
 
 
 def test_a_second_tuner_is_told_who_holds_the_host(lab: manage.LabStatus, setting: str) -> None:
-    process = begin(lab, setting)
-    try:
+    with applying(lab, setting) as process:
         second = tuner("rollback", "--host", URI)
         _, err = second.communicate()
         assert second.returncode == 7
         assert f"process {process.pid}" in err
         assert answer("status", "--host", URI, "--json")["state"] == "busy"
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate()
 
 
 def test_the_script_of_a_plan_does_and_undoes_it(
