@@ -1,5 +1,6 @@
 """What the tests add to the KVM lab: a busy guest, and one that libvirt does not run."""
 
+import os
 from pathlib import Path
 
 from envs.hosts import cgroup
@@ -7,6 +8,9 @@ from envs.hosts.kvm.lab.image import image
 from envs.hosts.kvm.lab.machine import PATIENCE, GuestPlan, Machine, address, mac, told
 from envs.hosts.transport import printed
 
+CORES = sorted(os.sched_getaffinity(0))
+ONE, OTHER = CORES[0], CORES[-1]
+"""The cores that settings of the tests name: they need two, whichever they are."""
 HOSTILE = "-x $(reboot);'\"ü a"
 BUSY = GuestPlan(name=HOSTILE, number=3, busy=1)
 PLAIN = GuestPlan(name="plain,$(reboot) one", number=4)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from kvm_lab import HOSTILE, PLAIN
+from kvm_lab import HOSTILE, ONE, OTHER, PLAIN
 
 from envs.errors import HostError, IllegalSetting
 from envs.host import Settings
@@ -43,14 +43,14 @@ def with_(settings: Settings, **changes: object) -> Settings:
 
 def all_knobs(found: Settings) -> Settings:
     """A setting that changes every knob."""
-    place = {key: (0,) if key.endswith("emulator") else (1,) for key in found.placement}
+    place = {k: (ONE,) if k.endswith("emulator") else (OTHER,) for k in found.placement}
     return with_(
         found,
         placement=place,
         weight={**found.weight, "g1": 4096, HOSTILE: 2048},
         tx_queue={**found.tx_queue, "vnet0": 64},
         bridge="direct",
-        side_cores=(0,),
+        side_cores=(ONE,),
     )
 
 
@@ -77,20 +77,22 @@ def test_who_moves_packets_is_an_io_guest_and_who_only_works_is_not(machine: Mac
 
 
 def test_a_vcpu_goes_where_it_is_placed(host: KvmHost, machine: Machine) -> None:
-    found = host.settings()
-    host.apply(with_(found, placement={**found.placement, "g1/1": (1,)}))
-    assert virsh(machine, "vcpupin", "g1").split() == ["0", "0-1", "1", "1"]
-    assert affinities(machine, "g1")["CPU 1/TCG"] == {"1"}
-    assert affinities(machine, "g1")["CPU 0/TCG"] == {"0,1"}
+    found, before = host.settings(), affinities(machine, "g1")
+    first, anywhere, second, _ = virsh(machine, "vcpupin", "g1").split()
+    host.apply(with_(found, placement={**found.placement, "g1/1": (OTHER,)}))
+    pinned = [first, anywhere, second, str(OTHER)]
+    assert virsh(machine, "vcpupin", "g1").split() == pinned
+    assert affinities(machine, "g1")["CPU 1/TCG"] == {str(OTHER)}
+    assert affinities(machine, "g1")["CPU 0/TCG"] == before["CPU 0/TCG"]
 
 
 def test_a_backend_goes_where_it_is_placed_and_nothing_else_with_it(
     host: KvmHost, machine: Machine
 ) -> None:
     found, before = host.settings(), affinities(machine, "g1")
-    host.apply(with_(found, placement={**found.placement, "g1/emulator": (0,)}))
+    host.apply(with_(found, placement={**found.placement, "g1/emulator": (ONE,)}))
     pid = output(machine.transport, ["cat", "/run/libvirt/qemu/g1.pid"])
-    assert output(machine.transport, ["taskset", "-cp", pid]).split()[-1] == "0"
+    assert output(machine.transport, ["taskset", "-cp", pid]).split()[-1] == str(ONE)
     after = affinities(machine, "g1")
     own = "qemu-system-x86"
     assert {n: c for n, c in after.items() if n != own} == {
@@ -156,16 +158,17 @@ def test_guests_reach_each_other_in_every_mode(host: KvmHost, machine: Machine) 
 def test_vcpus_and_all_else_keep_off_a_side_core(host: KvmHost, machine: Machine) -> None:
     found = host.settings()
     host.apply(all_knobs(found))
-    assert host.settings().side_cores == (0,)
+    assert host.settings().side_cores == (ONE,)
+    one, other = str(ONE), str(OTHER)
     for name, cores in affinities(machine, "g1").items():
-        assert ("0" in cores) if name == "qemu-system-x86" else (cores == {"1"}), name
+        assert (one in cores) if name == "qemu-system-x86" else (cores == {other}), name
 
 
 def test_a_side_core_that_somebody_uses_is_not_reserved_any_more(
     host: KvmHost, machine: Machine
 ) -> None:
     host.apply(all_knobs(host.settings()))
-    virsh(machine, "vcpupin", "g2", "0", "0-1", "--live")
+    virsh(machine, "vcpupin", "g2", "0", f"{ONE},{OTHER}", "--live")
     assert host.settings().side_cores == ()
 
 
@@ -227,15 +230,17 @@ def test_an_illegal_setting_touches_nothing(host: KvmHost) -> None:
 
 
 def test_a_measurement_counts_the_flow_once_and_the_cpu_of_each(host: KvmHost) -> None:
-    sample = host.measure(1.0)
+    # After a break, as a change of the bridge may be one, TCP waits for seconds.
+    while (sample := host.measure(1.0)).vifs["vnet0"].inward.bytes < 10**6:
+        pass
     assert sample.seconds >= 1.0
-    assert sample.vifs["vnet0"].inward.bytes > 0
     assert sample.vifs["vnet1"].outward.bytes > 0
     assert sample.uplink.outward.bytes < sample.vifs["vnet0"].inward.bytes
     assert 0 < sample.backend_cpu["g1/emulator"] < 2 * sample.seconds
     assert sample.guest_cpu[HOSTILE] > 0
-    busy = sum(sample.core_busy.values())
-    assert sum(sample.guest_cpu.values()) + sum(sample.backend_cpu.values()) < busy + 0.1
+    billed = sum(sample.guest_cpu.values()) + sum(sample.backend_cpu.values())
+    busy = sum(sample.core_busy.values())  # in ticks, and read after the threads' own times
+    assert billed < 1.1 * busy + 0.2
 
 
 def test_guests_without_libvirt_have_the_same_five_knobs(
@@ -245,14 +250,14 @@ def test_guests_without_libvirt_have_the_same_five_knobs(
     plain = PLAIN.name
     spec, found, snapshot = host.describe(), host.settings(), host.snapshot()
     assert plain in spec.limits.weights
-    place = {key: (0,) if key.endswith("emulator") else (1,) for key in found.placement}
+    place = {k: (ONE,) if k.endswith("emulator") else (OTHER,) for k in found.placement}
     target = with_(
         found,
         placement=place,
         weight={**found.weight, plain: 2048},
         tx_queue={**found.tx_queue, "tap4": 64},
         bridge="lean",
-        side_cores=(0,),
+        side_cores=(ONE,),
     )
     host.apply(target)
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import sshd
+from kvm_lab import ONE, OTHER
 
 from envs.hosts.kvm.host import KvmHost
 from envs.hosts.kvm.lab.machine import Machine
@@ -38,15 +39,16 @@ def test_all_knobs_are_set_over_one_connection_and_put_back(uri: str) -> None:
     found, snapshot = host.settings(), host.snapshot()
     target = msgspec.structs.replace(
         found,
-        placement={k: (0,) if k.endswith("emulator") else (1,) for k in found.placement},
+        placement={k: (ONE,) if k.endswith("emulator") else (OTHER,) for k in found.placement},
         weight={**found.weight, "g1": 4096},
         tx_queue={**found.tx_queue, vif: 64},
         bridge="direct",
-        side_cores=(0,),
+        side_cores=(ONE,),
     )
     host.apply(target)
     assert host.settings() == target
-    assert host.measure(0.5).vifs[vif].inward.packets > 0
+    while not host.measure(0.5).vifs[vif].inward.packets:
+        pass  # TCP waits for seconds after a break
     host.restore(snapshot)
     assert host.snapshot() == snapshot
     host.close()
