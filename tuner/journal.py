@@ -4,7 +4,8 @@ It is the one durable truth about a host's tuning; everything else (is a transac
 confirmed? what does a rollback return to?) is folded from it by ``standing``. It lives on the
 host, in the folder that the watchdog keeps, and is written before what it announces is done: a
 host is never changed without a line that says how to undo it. What the controlling machine did to
-a remote host stands there, too, in a copy that is read when the host cannot be.
+a remote host stands there, too, in a copy for people: ``tuner status --journal`` shows it when the
+host cannot be reached. Nothing is decided by it.
 
 A host that is kept tuned for months would fill its memory with it. So once it is large, and nothing
 is pending, it moves aside (``journal.old.jsonl``), and a new one begins with what a rollback needs.
@@ -20,18 +21,22 @@ import msgspec
 
 from envs.errors import HostError
 from envs.host import Record, Settings
-from envs.hosts.transport import Transport
+from envs.hosts.transport import Result, Transport
 from tuner import watchdog
 from tuner.judge import Judgement
 from tuner.settings import Difference
 
 JOURNAL = "journal.jsonl"
 LARGE = 4_000_000
-"""Bytes at which a journal moves aside: hundreds of transactions."""
+"""Bytes at which a journal moves aside: tens of transactions, with all their measurements."""
 LARGEST = 64_000_000
 """Bytes of a journal that are read; one can grow beyond ``LARGE`` only while it is pending."""
 REMEMBERED = 20
 """The confirmed changes that a new journal begins with; what was before them is one change."""
+
+
+COMPLAINT = 500
+"""Characters that are kept of what a command complained of."""
 
 
 class Entry(Record, frozen=True, kw_only=True, tag_field="event"):
@@ -67,6 +72,20 @@ class Applied(Entry, frozen=True, kw_only=True, tag="applied"):
     """The setting last announced was read back; ``snapshot`` is the host under it."""
 
     snapshot: str
+
+
+class Command(Record, frozen=True):
+    """A command that was run, its return code, and the first line of what it complained of."""
+
+    argv: tuple[str, ...]
+    rc: int
+    complaint: str = ""
+
+
+class Ran(Entry, frozen=True, kw_only=True, tag="ran"):
+    """What was run on the host to set it or to put it back, and what came back, in order."""
+
+    commands: tuple[Command, ...]
 
 
 class Judged(Entry, frozen=True, kw_only=True, tag="judged"):
@@ -105,7 +124,7 @@ class RollingBack(Entry, frozen=True, kw_only=True, tag="rolling-back"):
     to: int
 
 
-Event = Begun | Applying | Applied | Judged | Held | Confirmed | Restored | RollingBack
+Event = Begun | Applying | Applied | Ran | Judged | Held | Confirmed | Restored | RollingBack
 
 
 class Generation(Record, frozen=True):
@@ -133,6 +152,12 @@ class Standing(Record, frozen=True):
 
     pending: Pending | None = None
     generations: tuple[Generation, ...] = ()
+
+
+def ran(result: Result) -> Command:
+    """What the journal tells of a command's result."""
+    said = (result.err or result.out).strip() if result.rc else ""
+    return Command(argv=result.argv, rc=result.rc, complaint=said.partition("\n")[0][:COMPLAINT])
 
 
 def standing(events: Iterable[Event]) -> Standing:
@@ -240,6 +265,15 @@ def decode(text: str, where: str) -> tuple[Event, ...]:
         raise HostError(f"{where} is larger than {LARGEST} bytes: move it away")
     lines = text.split("\n")[:-1]
     return tuple(_decode(number, line, where) for number, line in enumerate(lines, 1))
+
+
+def read_copy(path: Path) -> tuple[Event, ...]:
+    """The events in a copy of a journal. Raises HostError where it cannot be read."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return decode(file.read(LARGEST + 1), str(path))
+    except OSError as error:
+        raise HostError(f"cannot read {path}: {error.strerror}") from error
 
 
 def copy_of(uri: str) -> Path:

@@ -4,6 +4,7 @@ A live host keeps its state in a folder of its own (``state_dir``), reached thro
 alone. A simulated host lives and dies with the process, and so does its state.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from typing import Protocol, runtime_checkable
 from envs.errors import HostBusy, HostError
 from envs.host import Host, Settings
 from envs.hosts.change import Change, Command
-from envs.hosts.transport import LocalTransport, Transport
+from envs.hosts.transport import LocalTransport, Result, Transport
 from tuner import watchdog
-from tuner.journal import Journal, copy_of
+from tuner.journal import Journal, Ran, copy_of, ran
 from tuner.watchdog import CONFIRM_WITHIN, Watchdog
 
 
@@ -26,6 +27,8 @@ class LiveHost(Host, Protocol):
 
     transport: Transport
     state_dir: Path
+    did: deque[Result]
+    """What the commands did that ``apply`` and ``restore`` have run, until somebody clears it."""
 
     def changes(self, target: Settings) -> tuple[Change, ...]:
         """What ``apply(target)`` would run, from the settings as they are now."""
@@ -58,6 +61,12 @@ class Held:
         """Have the watchdog carry out ``undo`` should we fall silent. See ``Watchdog.arm``."""
         if self.watchdog is not None:
             self.watchdog.arm(undo, instead=instead)
+
+    def note(self) -> None:
+        """Write down the commands that have set the host since the last time, and what they did."""
+        if isinstance(self.host, LiveHost) and self.host.did:
+            self.journal.append(Ran(commands=tuple(map(ran, self.host.did))))
+            self.host.did.clear()
 
     def renew(self) -> None:
         """Tell the watchdog that we live."""

@@ -97,6 +97,7 @@ class Transaction:
             else:
                 self.host.apply(settings)
             self._read_back(settings)
+            self._held.note()
         except NotApplied:
             self._held.renew()  # perhaps because the watchdog has put the host back meanwhile
             raise
@@ -316,11 +317,15 @@ def put_back(held: Held, pending: Pending) -> tuple[str, ...]:
         raise
     ours = [snapshot.encode() for snapshot in pending.ours]
     wanted = merge(found, ours if pending.sure else [*ours, now], now)
-    if not same(wanted.snapshot, now):
-        host.restore(wanted.snapshot)
-        left = missed(wanted.snapshot, host.snapshot())
-        if left:
-            raise NotApplied(f"the host could not be put back: {', '.join(left)}")
+    try:
+        if not same(wanted.snapshot, now):
+            host.restore(wanted.snapshot)
+            left = missed(wanted.snapshot, host.snapshot())
+            if left:
+                raise NotApplied(f"the host could not be put back: {', '.join(left)}")
+    finally:
+        with suppress(HostError):  # to be back comes first, and to say so
+            held.note()
     return wanted.kept
 
 

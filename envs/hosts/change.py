@@ -1,8 +1,10 @@
 """A part of a setting that differs, with the commands that change it and change it back."""
 
+from collections import deque
 from collections.abc import Sequence
 
 from envs.host import Knob, Record
+from envs.hosts.transport import Result
 
 Command = tuple[str, ...]
 Part = tuple[Command, ...]
@@ -22,6 +24,11 @@ class Change(Record, frozen=True):
     after: str
     do: tuple[Command, ...]
     undo: tuple[Command, ...]
+
+
+def memory() -> deque[Result]:
+    """Where a host remembers what its latest changes did, for who wants to write that down."""
+    return deque(maxlen=1000)
 
 
 def undoing(parts: Sequence[Part], others: Sequence[Sequence[Part]] | None) -> tuple[Command, ...]:

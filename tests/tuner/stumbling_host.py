@@ -22,8 +22,8 @@ from envs.host import (
     from_json,
     to_json,
 )
-from envs.hosts.change import Change, Command, Part, undoing
-from envs.hosts.transport import LocalTransport, Transport
+from envs.hosts.change import Change, Command, Part, memory, undoing
+from envs.hosts.transport import LocalTransport, Result, Transport
 
 SPEC = HostSpec(
     uri="fake:",
@@ -95,6 +95,7 @@ class StumblingHost:
         state_dir.mkdir(exist_ok=True)
         self.now = FOUND
         self.calls: list[str] = []
+        self.did = memory()
         self.stumble: Callable[[str], bool] = lambda _moment: False
         self.before_measure: Callable[[StumblingHost], None] = lambda _host: None
         self._measured = measured
@@ -127,8 +128,10 @@ class StumblingHost:
         self.now = Settings(
             placement=settings.placement, weight=settings.weight, tx_queue=self.now.tx_queue
         )
+        self.did.append(Result(argv=("set", "half"), rc=0))
         self._call("apply halfway")
         self.now = settings
+        self.did.append(Result(argv=("set", "the rest"), rc=1, err="not quite\nreally"))
 
     def measure(self, seconds: float) -> Sample:
         """A sample at once: the fake does not wait."""

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from stumbling_host import FOUND, StumblingHost, by_queue
 
+from envs.errors import HostError
 from envs.host import Host
 from tuner import cli
 from tuner.commands import options
+from tuner.journal import Restored, copy_of
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -159,6 +162,46 @@ def test_apply_then_status_then_rollback(tuner: Run, host: StumblingHost, settin
     assert json.loads(tuner("status", "--host", "fake:", "--json")[1])["state"] == "confirmed"
     assert tuner("rollback", "--host", "fake:")[0] == 0
     assert host.now == FOUND
+
+
+def test_the_journal_tells_every_command_with_its_result(
+    tuner: Run, host: StumblingHost, setting: str
+) -> None:
+    tuner(*APPLY, "--setting", setting)
+    tuner("rollback", "--host", "fake:")
+    code, out, _ = tuner("status", "--host", "fake:", "--journal", "--json")
+    events = json.loads(out)
+    assert code == 0
+    names = [event["event"] for event in events]
+    assert (names[0], names[-1]) == ("begun", "restored")
+    assert names.index("applying") < names.index("ran") < names.index("confirmed")
+    assert names.count("ran") == host.calls.count("apply")  # each time that it was set
+    assert events[names.index("ran")]["commands"] == [
+        {"argv": ["set", "half"], "rc": 0, "complaint": ""},
+        {"argv": ["set", "the rest"], "rc": 1, "complaint": "not quite"},
+    ]
+    _, out, _ = tuner("status", "--host", "fake:", "--journal")
+    for words in ("set 'the rest'  [return code 1: not quite]", "tx_queue of vif1: 32 -> 1000"):
+        assert words in out
+
+
+def test_the_journal_of_a_host_that_cannot_be_reached_is_read_from_its_copy(
+    tuner: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def unreachable(_uri: str) -> Host:
+        raise HostError("no route to it")
+
+    monkeypatch.setattr(options, "open_host", unreachable)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    words = ("status", "--host", "xen+ssh://a", "--journal")
+    assert tuner(*words) == (4, "", "tuner: no route to it\n")
+    copy = copy_of("xen+ssh://a")
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(msgspec.json.encode(Restored(reason="it is back")) + b"\n")
+    code, out, err = tuner(*words)
+    assert code == 0
+    assert "it is back" in out
+    assert f"no route to it; this is the copy in {copy}" in err
 
 
 def test_what_went_back_by_itself_cannot_be_confirmed_which_is_no_wrong_usage(

@@ -10,7 +10,8 @@ from envs.host import Host, Record, Settings
 from tuner import watchdog
 from tuner.commands import options
 from tuner.console import Output
-from tuner.journal import Generation, Pending, Standing
+from tuner.journal import Event, Generation, Pending, Standing, copy_of, read_copy
+from tuner.journal_table import journal_table
 from tuner.merge import changed
 from tuner.settings import Difference, differences
 from tuner.state import FOR_A_PERSON, LiveHost, journal_of
@@ -72,10 +73,16 @@ class Status(Record, frozen=True):
 
 @click.command("status")
 @options.host_option
+@click.option("--journal", is_flag=True, help="Tell all that was done to the host, and why.")
 @options.json_option
-def command(*, uri: str, as_json: bool) -> None:
+def command(*, uri: str, journal: bool, as_json: bool) -> None:
     """Say whether a host is as found, as confirmed, or neither; change nothing."""
     output = Output(as_json=as_json)
+    if journal:
+        events = _journal(uri, output)
+        output.show(journal_table(events))
+        output.emit(events)
+        return
     with options.opened(uri) as host:
         status = examine(uri, host)
     output.show(about(uri, status.summary))
@@ -91,6 +98,19 @@ def command(*, uri: str, as_json: bool) -> None:
             table.add_row(str(one.number), one.time, subjects, one.reason)
         output.show(table)
     output.emit(status)
+
+
+def _journal(uri: str, output: Output) -> tuple[Event, ...]:
+    """The journal of a host, or its copy on this machine where the host cannot tell it."""
+    try:
+        with options.opened(uri) as host:
+            return journal_of(host).events() if isinstance(host, LiveHost) else ()
+    except HostError as error:
+        copy = copy_of(uri)
+        if not copy.exists():
+            raise
+        output.say(f"tuner: {error}; this is the copy in {copy}")
+        return read_copy(copy)
 
 
 def examine(uri: str, host: Host) -> Status:

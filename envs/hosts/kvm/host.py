@@ -21,7 +21,7 @@ from envs.host import (
     to_json,
 )
 from envs.hosts.bridge import BridgeFound
-from envs.hosts.change import Change, Command, commands
+from envs.hosts.change import Change, Command, commands, memory
 from envs.hosts.kvm import site as sites
 from envs.hosts.kvm.counters import measured, measuring, sample
 from envs.hosts.kvm.guests import DRIVER
@@ -58,6 +58,7 @@ class KvmHost:
     def __init__(self, found: Site, transport: Transport, *, bypass_filters: bool = False) -> None:
         self.transport = transport
         self.state_dir = Path(found.folder)
+        self.did = memory()
         self._site = found
         self._bypass_filters = bypass_filters
         self._spec: HostSpec | None = None
@@ -110,6 +111,7 @@ class KvmHost:
             return
         asked = commands(steps)
         results = self.transport.run_all((*asked, *questions(self._site)), timeout=PATIENCE)
+        self.did.extend(results[: len(asked)])
         try:
             for result in results[: len(asked)]:
                 printed(result)
@@ -186,7 +188,8 @@ class KvmHost:
     def _force(self, then: KvmState) -> None:
         """Put back as much as can be: one failure must not keep the rest from it."""
         now, _ = self._read()
-        self.transport.run_all(commands(changes(self._site, now, then)), timeout=PATIENCE)
+        steps = commands(changes(self._site, now, then))
+        self.did.extend(self.transport.run_all(steps, timeout=PATIENCE))
 
     def _verify(self, now: KvmState, after: KvmState) -> None:
         for left in changes(self._site, now, after):

@@ -24,7 +24,7 @@ from envs.host import (
 )
 from envs.hosts import bridge, linux
 from envs.hosts.bridge import BridgeFound, BridgeState
-from envs.hosts.change import Change, Command, commands
+from envs.hosts.change import Change, Command, commands, memory
 from envs.hosts.lab import record
 from envs.hosts.lab.config import BRIDGE, DRIVER, UPLINK, plan
 from envs.hosts.lab.counters import count, sample
@@ -67,6 +67,7 @@ class LabHost:
     ) -> None:
         self.transport = transport
         self.state_dir = folder
+        self.did = memory()
         self._lab = lab
         self._bypass_filters = bypass_filters
         self._plan = plan(lab.config)
@@ -123,7 +124,9 @@ class LabHost:
         before, after = self._planned(target)
         try:
             steps = commands(changes(self._context, before, after))
-            for result in self.transport.run_all(steps, timeout=_PATIENCE):
+            results = self.transport.run_all(steps, timeout=_PATIENCE)
+            self.did.extend(results)
+            for result in results:
                 printed(result)
             self._verify(after)
         except HostError:
@@ -183,7 +186,7 @@ class LabHost:
         """Put back as much as can be: one failure must not keep the rest from it."""
         with contextlib.suppress(CommandFailed):
             steps = commands(changes(self._context, now, then))
-            self.transport.run_all(steps, timeout=_PATIENCE)
+            self.did.extend(self.transport.run_all(steps, timeout=_PATIENCE))
 
     def _planned(self, target: Settings) -> tuple[LabState, LabState]:
         """The state as it is and the one that a setting means. Raises IllegalSetting."""

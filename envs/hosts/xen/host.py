@@ -7,7 +7,7 @@ from pathlib import Path
 from envs import knobs
 from envs.errors import HostError, InputError, NotApplied, about, naming
 from envs.host import HostSpec, Sample, Settings, from_json, to_json
-from envs.hosts.change import Change, Command, commands
+from envs.hosts.change import Change, Command, commands, memory
 from envs.hosts.roles import LOOK, roles_of
 from envs.hosts.ssh import reach
 from envs.hosts.transport import Result, Transport, printed
@@ -33,6 +33,7 @@ class XenHost:
     def __init__(self, found: Site, transport: Transport, *, bypass_filters: bool = False) -> None:
         self.transport = transport
         self.state_dir = Path(found.folder)
+        self.did = memory()
         self._site = found
         self._bypass_filters = bypass_filters
         self._described: tuple[HostSpec, Present] | None = None
@@ -82,6 +83,7 @@ class XenHost:
         asked = commands(steps)
         questions = reading.questions(self._site)
         results = self.transport.run_all((*asked, *questions), timeout=PATIENCE)
+        self.did.extend(results[: len(asked)])
         try:
             for result in results[: len(asked)]:
                 printed(result)
@@ -168,7 +170,7 @@ class XenHost:
         """Put back as much as can be: one failure must not keep the rest from it."""
         steps = self._left(self._read(), then)
         if steps:
-            self.transport.run_all(commands(steps), timeout=PATIENCE)
+            self.did.extend(self.transport.run_all(commands(steps), timeout=PATIENCE))
 
     def _verify(self, read: tuple[Present, XenState], then: XenState) -> None:
         for left in self._left(read, then):
