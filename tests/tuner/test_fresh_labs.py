@@ -11,7 +11,7 @@ pytestmark = pytest.mark.lab
 
 
 def test_each_run_has_a_lab_of_its_own_and_none_is_left() -> None:
-    budget = Budget(tries=1, pairs=2, seconds=0.2, settle=0.0)
+    budget = Budget(tries=1, pairs=2, seconds=0.5, settle=0.5)
     labs = []
 
     def step(_: str) -> None:
