@@ -10,11 +10,13 @@ from envs.hosts.xen.lab.machine import PATIENCE, PROGRAMS, Kind, Machine, missin
 __all__ = ["PROGRAMS", "Kind", "Machine", "find", "flow", "host", "missing", "up"]
 
 _SEND = """
-echo "iperf3 -c 10.0.0.11 -t 86400 -b 10M >/dev/null 2>&1 &" | busybox nc -w 5 10.0.0.12 99
+send="iperf3 -c 10.0.0.11 -t 86400 -b 10M --pacing-timer 100000 >/dev/null 2>&1 &"
+echo "$send" | busybox nc -w 5 10.0.0.12 99
 """
 """Has the second guest send to the first, by the shell that it lends to its network.
 
-Paced, so that the emulated host has time left for a tuner.
+Paced, so that the emulated host has time left for a tuner, in steps of 100 ms: with the usual steps
+of 1 ms the sender, emulated, does little but wake up.
 """
 _FLOWING = 1_000_000
 """Bytes that have gone into a guest when traffic flows: more than connecting takes."""
