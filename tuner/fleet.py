@@ -8,7 +8,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -19,7 +19,7 @@ from envs import reading
 from envs.errors import InputError
 from envs.host import Record
 from envs.hosts import locate
-from tuner.interrupts import Interrupts
+from tuner.interrupts import Interrupted, Interrupts
 from tuner.tune import Tuning
 
 _PAUSE = 0.1
@@ -75,12 +75,22 @@ def tune_all(
     """Run ``tuner apply`` with ``words`` on every host, and stop at the first that fails.
 
     Those that have begun by then go on to their end. ``told`` hears of each host as it ends. A
-    signal is passed on, and obeyed once all have put their hosts back.
+    signal is passed on, and obeyed once all have put their hosts back: its exit code is told then.
     """
-    with TemporaryDirectory(prefix="viotune-") as folder:
-        ended = _tune_all(hosts, words, Path(folder), at_once, noted, told)
+    ended: dict[str, Line] = {}
+
+    def end(one: "_Running") -> None:
+        ended[one.uri] = one.end()
+        told(ended[one.uri])
+
+    codes: list[int | None] = []
+    try:
+        with TemporaryDirectory(prefix="viotune-") as folder:
+            _tune_all(hosts, words, Path(folder), at_once, noted, ended, end)
+    except Interrupted as stopped:
+        codes.append(stopped.exit_code)
+    codes += [line.exit_code for line in ended.values() if line.outcome == "failed"]
     lines = tuple(ended.get(uri) or Line(host=uri, outcome="not begun") for uri in hosts)
-    codes = [line.exit_code for line in ended.values() if line.outcome == "failed"]
     return Fleet(hosts=lines, exit_code=codes[0] or 1 if codes else 0)
 
 
@@ -90,9 +100,10 @@ def _tune_all(
     folder: Path,
     at_once: int,
     noted: Interrupts,
-    told: Callable[[Line], None],
-) -> dict[str, Line]:
-    ended: dict[str, Line] = {}
+    ended: Mapping[str, Line],
+    end: Callable[["_Running"], None],
+) -> None:
+    """Begin and end each host in its turn; ``ended`` is what ``end`` has made of them so far."""
     running: list[_Running] = []
     waiting = list(hosts)
     try:
@@ -107,14 +118,12 @@ def _tune_all(
                 time.sleep(_PAUSE)
             for one in [one for one in running if one.process.poll() is not None]:
                 running.remove(one)
-                ended[one.uri] = one.end()
-                told(ended[one.uri])
+                end(one)
     finally:
         for one in running:
             one.process.terminate()
         for one in running:
-            one.process.wait()
-    return ended
+            end(one)
 
 
 def _lines(given: Sequence[str]) -> Iterator[tuple[str, str]]:

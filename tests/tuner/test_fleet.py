@@ -1,5 +1,6 @@
 """Many hosts: a list that is wrong is refused whole, the first goes alone, a failure stops."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +90,21 @@ def test_no_host_is_begun_after_the_first_has_failed(
     assert fleet.hosts[0].outcome == "failed"
     assert "run: tuner lab up" in fleet.hosts[0].reason
     assert {line.outcome for line in fleet.hosts[1:]} == {"not begun"}
+
+
+def test_a_signal_ends_those_that_run_and_what_became_of_each_is_told() -> None:
+    noted = Interrupts()
+    fleet = tune_all(
+        SIM,
+        QUICK,
+        at_once=1,
+        noted=noted,
+        told=lambda _line: noted.note(signal.SIGINT, None),
+    )
+    assert fleet.exit_code == 130
+    assert fleet.hosts[0].outcome in ("kept", "left as found")
+    assert (fleet.hosts[1].outcome, fleet.hosts[1].exit_code) == ("failed", 143)
+    assert {line.outcome for line in fleet.hosts[2:]} == {"not begun"}
 
 
 def test_the_result_is_json(tune: Callable[..., tuple[Fleet, list[Line]]]) -> None:
