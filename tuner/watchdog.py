@@ -191,12 +191,13 @@ def is_gone(holder: str) -> bool:
 
 
 def _machine() -> str:
-    """This machine, as it has been since it was started: a pid means nothing anywhere else."""
+    """This machine since it was started, or a container in it: a pid means nothing elsewhere."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+        pids = str(Path("/proc/self/ns/pid").stat().st_ino)
     except OSError:
-        boot = "?"
-    return f"{socket.gethostname()}/{boot}".replace(" ", "_")
+        boot = pids = "?"
+    return f"{socket.gethostname()}/{boot}/{pids}".replace(" ", "_")
 
 
 def _left(lease: str, uptime: str) -> float | None:

@@ -311,6 +311,9 @@ def test_who_we_are_is_not_gone_and_an_ended_process_is() -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
     assert is_gone(me().replace(str(os.getpid()), str(ended.pid)))
+    elsewhere = me().replace(str(os.getpid()), str(ended.pid)).split()
+    elsewhere[3] = elsewhere[3].rpartition("/")[0] + "/1"  # a container on the same machine
+    assert not is_gone(" ".join(elsewhere))
     assert not is_gone(f"process {ended.pid} on another/machine since ever")
     assert not is_gone("a person")
 
