@@ -72,20 +72,6 @@ def differences(before: Settings, after: Settings) -> tuple[Difference, ...]:
     return tuple(rows)
 
 
-def with_edit(found: Settings, expected: Settings, actual: Settings) -> Settings:
-    """``found`` with what a person edited: the parts of ``actual`` that are not as ``expected``."""
-    return Settings(
-        placement=_edited(found.placement, expected.placement, actual.placement),
-        weight=_edited(found.weight, expected.weight, actual.weight),
-        tx_queue=_edited(found.tx_queue, expected.tx_queue, actual.tx_queue),
-        bridge=found.bridge if actual.bridge == expected.bridge else actual.bridge,
-        side_cores=found.side_cores
-        if actual.side_cores == expected.side_cores
-        else actual.side_cores,
-        polling=found.polling if actual.polling == expected.polling else actual.polling,
-    )
-
-
 def core_list(cores: tuple[int, ...]) -> str:
     """Cores as Linux writes them: ``0-3,6``."""
     parts: list[str] = []
@@ -122,10 +108,3 @@ def _side_cores(settings: Settings) -> str:
 
 def _sorted(placement: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(sorted(set(cores))) for key, cores in placement.items()}
-
-
-def _edited(
-    found: Mapping[str, V], expected: Mapping[str, V], actual: Mapping[str, V]
-) -> dict[str, V]:
-    changed = {key: value for key, value in actual.items() if expected.get(key) != value}
-    return {**found, **changed}

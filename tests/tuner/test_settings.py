@@ -1,9 +1,9 @@
-"""Settings compared, given in part, and edited by somebody else."""
+"""Settings compared, and given in part."""
 
 from msgspec.structs import replace
 from stumbling_host import FOUND
 
-from tuner.settings import PartialSettings, core_list, differences, with_edit
+from tuner.settings import PartialSettings, core_list, differences
 
 
 def test_equal_settings_do_not_differ() -> None:
@@ -28,13 +28,6 @@ def test_each_part_that_differs_is_named_once() -> None:
 def test_a_partial_setting_leaves_the_rest_as_found() -> None:
     partial = PartialSettings(placement={"one/0": (1, 0, 1)}, tx_queue={"vif1": 64})
     assert partial.over(FOUND) == replace(FOUND, tx_queue={"vif1": 64, "vif2": 32})
-
-
-def test_somebody_else_s_edit_is_carried_over_to_the_host_as_found() -> None:
-    ours = replace(FOUND, tx_queue={"vif1": 1000, "vif2": 1000})
-    edited = replace(ours, weight={**FOUND.weight, "driver": 512})
-    assert with_edit(FOUND, ours, edited) == replace(FOUND, weight=edited.weight)
-    assert with_edit(FOUND, ours, ours) == FOUND
 
 
 def test_cores_are_written_as_linux_writes_them() -> None:
