@@ -1,7 +1,7 @@
 """A part of a setting that differs, with the commands that change it and change it back."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from envs.host import Knob, Record
 from envs.hosts.transport import Result
@@ -42,6 +42,15 @@ def undoing(parts: Sequence[Part], others: Sequence[Sequence[Part]] | None) -> t
         if others is None or any(part not in other for other in others)
         for command in part
     )
+
+
+def single(
+    knob: Knob, subject: str, before: tuple[str, Command], after: tuple[str, Command]
+) -> Iterator[Change]:
+    """The change of a part that one command sets, if it differs: the value and the command each."""
+    (old, undo), (new, do) = before, after
+    if old != new:
+        yield Change(knob=knob, subject=subject, before=old, after=new, do=(do,), undo=(undo,))
 
 
 def commands(changes: Sequence[Change]) -> tuple[Command, ...]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from envs.host import Knob
 from envs.hosts import bridge, kept
-from envs.hosts.change import Change, Command, Part, undoing
+from envs.hosts.change import Change, Command, Part, single, undoing
 from envs.hosts.kvm.guests import Guest
 from envs.hosts.kvm.site import Site
 from envs.hosts.kvm.state import Cores, KvmState, Values, bridge_mode
@@ -143,7 +142,7 @@ def _irqs(before: Values, after: Values) -> Iterator[Change]:
     for file, cores in before.irqs.items():
         old, new = as_list(cores), as_list(after.irqs[file])
         subject = f"interrupt {file.split('/')[3]}"
-        yield from _change(
+        yield from single(
             "placement", subject, (old, write_file(file, old)), (new, write_file(file, new))
         )
 
@@ -153,7 +152,7 @@ def _weights(site: Site, before: Values, after: Values) -> Iterator[Change]:
         if guest.name in before.weight:
             old, new = before.weight[guest.name], after.weight[guest.name]
             undo, do = _weigh(site, guest, old), _weigh(site, guest, new)
-            yield from _change("weight", guest.name, (str(old), undo), (str(new), do))
+            yield from single("weight", guest.name, (str(old), undo), (str(new), do))
 
 
 def _weigh(site: Site, guest: Guest, weight: int) -> Command:
@@ -166,7 +165,7 @@ def _queues(before: Values, after: Values) -> Iterator[Change]:
     for vif, old in before.tx_queue.items():
         new = after.tx_queue[vif]
         undo, do = _queue(vif, old), _queue(vif, new)
-        yield from _change("tx_queue", vif, (str(old), undo), (str(new), do))
+        yield from single("tx_queue", vif, (str(old), undo), (str(new), do))
 
 
 def _queue(vif: str, length: int) -> Command:
@@ -184,11 +183,3 @@ def _bridge(site: Site, before: KvmState, after: KvmState) -> Iterator[Change]:
             do=bridge.commands(site.bridge, old, new),
             undo=bridge.commands(site.bridge, new, old),
         )
-
-
-def _change(
-    knob: Knob, subject: str, before: tuple[str, Command], after: tuple[str, Command]
-) -> Iterator[Change]:
-    (old, undo), (new, do) = before, after
-    if old != new:
-        yield Change(knob=knob, subject=subject, before=old, after=new, do=(do,), undo=(undo,))

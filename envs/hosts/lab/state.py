@@ -12,7 +12,7 @@ import msgspec
 from envs.host import BridgeMode, Knob, Record, Settings
 from envs.hosts import bridge
 from envs.hosts.bridge import BridgeState, Others
-from envs.hosts.change import Change, Command, Part, undoing
+from envs.hosts.change import Change, Command, Part, single, undoing
 from envs.hosts.lab.config import BRIDGE, Plan
 from envs.hosts.lab.duties import Duties, duties
 from envs.hosts.lab.record import Lab
@@ -215,9 +215,8 @@ def _queues(context: Context, before: LabState, after: LabState) -> Iterator[Cha
 def _change(
     knob: Knob, subject: str, before: str, after: str, command: Callable[[str, str], Command]
 ) -> Iterator[Change]:
-    if before != after:
-        do, undo = (command(subject, after),), (command(subject, before),)
-        yield Change(knob=knob, subject=subject, before=before, after=after, do=do, undo=undo)
+    then, now = ((value, command(subject, value)) for value in (before, after))
+    yield from single(knob, subject, then, now)
 
 
 def _bridge(context: Context, before: LabState, after: LabState) -> Iterator[Change]:

@@ -5,9 +5,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from envs.host import Knob
 from envs.hosts import bridge, kept
-from envs.hosts.change import Change, Command, Part, undoing
+from envs.hosts.change import Change, Command, Part, single, undoing
 from envs.hosts.xen import dom0, xl
 from envs.hosts.xen.ports import by_name, plugs
 from envs.hosts.xen.reading import Present
@@ -90,14 +89,14 @@ def _affinities(present: Present, before: Found, after: Found) -> Iterator[Chang
         old, new = before.affinity[key], after.affinity[key]
         pin = ("xl", "vcpu-pin", str(vcpu.domid), str(vcpu.index))
         do, undo = ((*pin, cores, _KEEP_SOFT) for cores in (new, old))
-        yield from _change("placement", subject, (old, undo), (new, do))
+        yield from single("placement", subject, (old, undo), (new, do))
 
 
 def _feeds(present: Present, before: Found, after: Found) -> Iterator[Change]:
     for key, feed in present.feeds.items():
         old, new = before.feeds[key], after.feeds[key]
         pins = dom0.pin(feed, old), dom0.pin(feed, new)
-        yield from _change("placement", feed.name, (old, pins[0]), (new, pins[1]))
+        yield from single("placement", feed.name, (old, pins[0]), (new, pins[1]))
 
 
 def _weights(site: Site, present: Present, before: Found, after: Found) -> Iterator[Change]:
@@ -106,14 +105,14 @@ def _weights(site: Site, present: Present, before: Found, after: Found) -> Itera
             old, new = str(before.weight[uuid]), str(after.weight[uuid])
             command = ("xl", xl.SCHEDULERS[site.pool.scheduler], "-d", str(domid), "-w")
             do, undo = (*command, new), (*command, old)
-            yield from _change("weight", present.names[uuid], (old, undo), (new, do))
+            yield from single("weight", present.names[uuid], (old, undo), (new, do))
 
 
 def _queues(present: Present, before: Found, after: Found) -> Iterator[Change]:
     for key, vif in present.vifs.items():
         old, new = before.tx_queue[key], after.tx_queue[key]
         do, undo = _queue(vif.name, new), _queue(vif.name, old)
-        yield from _change("tx_queue", vif.name, (str(old), undo), (str(new), do))
+        yield from single("tx_queue", vif.name, (str(old), undo), (str(new), do))
 
 
 def _queue(interface: str, length: int) -> Command:
@@ -134,11 +133,3 @@ def _bridge(site: Site, present: Present, before: XenState, after: XenState) -> 
             do=do,
             undo=bridge.commands(site.bridge, new, old),
         )
-
-
-def _change(
-    knob: Knob, subject: str, before: tuple[str, Command], after: tuple[str, Command]
-) -> Iterator[Change]:
-    (old, undo), (new, do) = before, after
-    if old != new:
-        yield Change(knob=knob, subject=subject, before=old, after=new, do=(do,), undo=(undo,))
