@@ -30,6 +30,7 @@ KINDS = (
 @pytest.fixture(scope="module")
 def target() -> Iterator[Target]:
     subject = LabSubject(9)
+    subject.slack = 30.0  # whether a busy machine is quick is not what is tested
     try:
         yield Target(subject)
     finally:

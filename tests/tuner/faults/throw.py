@@ -155,7 +155,7 @@ def throw_at(target: Target, kind: str, play: str, at: int, number: int = 0) -> 
         outcome, back = _watch(subject, child, mishap, play, kind)
         took = time.monotonic() - began
         stood_still = traffic.stood_still(watched)
-    status, left = _afterwards(target, child, mishap, kind)
+    status, left = _afterwards(target, child, mishap, play, kind, outcome)
     return Row(
         number=number,
         host=subject.uri,
@@ -251,9 +251,12 @@ def _without(readings: Readings, mishap: Mishap) -> Readings:
 
 
 def _afterwards(
-    target: Target, child: Child, mishap: Mishap, kind: str
+    target: Target, child: Child, mishap: Mishap, play: str, kind: str, outcome: str
 ) -> tuple[Status, list[str]]:
-    """What status says once no watchdog runs, and what is left over after the next command."""
+    """What status says once no watchdog runs, and what is left over after the next command.
+
+    What the watchdog does meanwhile must leave the host as it was matched.
+    """
     subject = target.subject
     if not mishap.lasting:  # else there is nothing left that could be put back
         subject.shell(f"flock -w {subject.confirm_within} {subject.state}/lock true")
@@ -261,6 +264,8 @@ def _afterwards(
     unknown = Status(host=subject.uri, state="unreadable", summary=told.line("error"))
     status = msgspec.json.decode(told.line("said") or _json(unknown), type=Status)
     left = [f"status: {told.line('error')}"] if told.code else []
+    if not mishap.lasting and outcome != (now := _match(subject, child, mishap, play)):
+        left.append(f"{outcome} at first, then {now}")
     if child.line("second") == "0" and _thrown(child)[1] not in BUSY_STEPS:
         left.append("a second tuner got the host")
     if mishap.lasting:
