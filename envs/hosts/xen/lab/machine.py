@@ -35,10 +35,10 @@ from envs.hosts.xen.lab import qmp
 
 PROGRAMS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "cpio", "zstd", "mke2fs", "ssh")
 PACKAGES = (
-    *("qemu-system-x86", "qemu-utils", "mmdebstrap", "cpio", "zstd", "e2fsprogs"),
-    "openssh-client",
+    *("qemu-system-x86", "qemu-utils", "mmdebstrap", "debian-archive-keyring"),
+    *("cpio", "zstd", "e2fsprogs", "openssh-client"),
 )
-"""The Debian packages of these programs: ``apt-get install --no-install-recommends``."""
+"""The packages of these programs, Debian's or Ubuntu's, and Debian's keys for the latter."""
 
 PATIENCE = 600.0
 """Seconds that the first boot may take on a busy machine; alone it takes about 30."""
@@ -132,7 +132,7 @@ class Machine:
         self._await("test -e /run/ready")
         qmp.tell(self._monitor, f"savevm {_SNAPSHOT}")
         fresh.rename(self._disk)
-        _forget(self._build.glob(f"{self.kind.name}-{_ANY_DIGEST}"), self.folder)
+        forget(self._build.glob(f"{self.kind.name}-{_ANY_DIGEST}"), self.folder)
 
     def rewind(self) -> None:
         """Put the host back to the moment when its guests had come up.
@@ -140,7 +140,7 @@ class Machine:
         QEMU is started anew: one that went back to its snapshot as it ran was seen to stand still,
         with Xen complaining of its clock.
         """
-        with _alone():
+        with _alone():  # down for a moment, it must not be taken for one of an older version
             self.transport.hang_up()
             self._end()
             self._resume()
@@ -252,7 +252,7 @@ def up(kind: Kind) -> Machine:
             fresh = build.with_suffix(".new")
             _run(["sh", str(_HERE / "build.sh"), str(fresh)])
             fresh.rename(build)
-            _forget(_cache().glob(f"{_ANY_DIGEST}*"), build)
+            forget(_cache().glob(f"{_ANY_DIGEST}*"), build)
         machine = machine_of(kind)
         machine.folder.mkdir(exist_ok=True)
         if machine.is_up:
@@ -265,6 +265,13 @@ def up(kind: Kind) -> Machine:
             machine.down()
             raise
         return machine
+
+
+def forget(folders: Iterable[Path], current: Path) -> None:
+    """Remove what earlier versions made, but for the current one and those with a running host."""
+    for folder in set(folders) - {current}:
+        if not any(map(_running, folder.rglob(_PID))):
+            shutil.rmtree(folder)
 
 
 def _build() -> Path:
@@ -285,13 +292,6 @@ def _alone() -> Iterator[None]:
     with (_cache() / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _forget(folders: Iterable[Path], current: Path) -> None:
-    """Remove what earlier versions made, but for the current one and those with a running host."""
-    for folder in set(folders) - {current}:
-        if not any(map(_running, folder.rglob(_PID))):
-            shutil.rmtree(folder)
 
 
 def _running(pid_file: Path) -> int | None:
