@@ -70,7 +70,7 @@ end() { # end the guard that guarded has found, and wait until it has let go of 
 }
 
 carry_out() { # a command of FOLDER/undo: its failure does not keep the next from being run
-    # shellcheck disable=SC2086 # $limit is two words or none
+    # shellcheck disable=SC2086 # $limit is some words or none
     $limit "$@" </dev/null >&8 2>&1 8>&- 9>&-
     printf '%s: %s\n' "$?" "$*" >&8
 }
@@ -119,7 +119,7 @@ guard) # TOKEN SECONDS HOLDER
     tell "$1" "$$" "$3"
     mv -f undoing undo 2>/dev/null # of a guard that was killed while it undid
     limit=
-    command -v timeout >/dev/null && limit="timeout 20"
+    command -v timeout >/dev/null && limit="timeout -s KILL 20"
     while :; do
         # Who removes the lock ends the trial, for nobody is held off any more: either another has
         # taken the host meanwhile, undo and all, or it is to be undone now.
@@ -155,7 +155,10 @@ arm) # TOKEN SECONDS must|may; told what to carry out, "must" be instead of what
         rm -f undone undo.log
         { : >undo.log; } 2>/dev/null || exit 13
     fi
-    { printf %s "$told" >undo.new && mv -f undo.new undo; } || exit 13
+    { printf %s "$told" >undo.new && mv -f undo.new undo; } || {
+        rm -f undo.new
+        exit 13
+    }
     [ ! -e undoing ] && [ ! -e undone ] || exit 12 # the guard was faster after all
     ;;
 hold) # TOKEN SECONDS HOLDER: nobody renews the lease any more, and the lock is for a person
