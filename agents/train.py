@@ -19,6 +19,7 @@ import msgspec
 from agents import artifact, config
 from agents.config import TrainConfig
 from envs.errors import InputError, TunerError
+from envs.hosts.locate import kind_of
 
 
 class Stopped(TunerError):
@@ -79,7 +80,13 @@ def command(out: str, config_path: str | None, resume: bool, **overrides: Any) -
     given: Mapping[str, Any] = overrides
     path = Path(config_path) if config_path else None
     try:
-        folder = train(config.load(path, given), Path(out), resume=resume)
+        settings = config.load(path, given)
+        if settings.host and kind_of(settings.host) not in ("lab", "sim"):
+            raise InputError(
+                f"{settings.host}: here nothing would put it back if this is killed:"
+                " use tuner train --host"
+            )
+        folder = train(settings, Path(out), resume=resume)
     except TunerError as error:
         click.echo(f"error: {error}", err=True)
         raise SystemExit(error.exit_code) from error

@@ -206,3 +206,11 @@ def test_the_command_explains_itself_and_names_what_is_wrong(tmp_path: Path) -> 
     assert "--learning-rate" in shown.output
     refused = CliRunner().invoke(main, ["--out", str(tmp_path), "--choices", "-1"])
     assert refused.exit_code == InputError.exit_code
+
+
+def test_a_live_host_is_trained_on_only_where_something_would_put_it_back(tmp_path: Path) -> None:
+    words = ["--host", "qemu:///system", "--out", str(tmp_path)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert "nothing would put it back if this is killed: use tuner train --host" in done.stderr
+    assert not list(tmp_path.iterdir())
