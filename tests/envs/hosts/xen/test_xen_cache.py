@@ -12,8 +12,10 @@ def test_what_older_versions_made_is_removed_unless_it_runs(tmp_path: Path) -> N
     for folder in folders:
         (folder / "machine").mkdir(parents=True)
     pid_file = busy / "machine" / "qemu.pid"
-    sleeping = [sys.executable, "-c", "input()", "-pidfile", str(pid_file)]
-    with subprocess.Popen(sleeping, stdin=subprocess.PIPE) as running:
+    sleeping = [sys.executable, "-c", "input('up\\n')", "-pidfile", str(pid_file)]
+    with subprocess.Popen(sleeping, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        assert running.stdout
+        assert running.stdout.readline() == b"up\n"  # until then it may have no command line yet
         pid_file.write_text(f"{running.pid}\n")
         (stale / "machine" / "qemu.pid").write_text(f"{running.pid}\n")  # left by one that died
         forget(folders, current)
