@@ -215,14 +215,13 @@ def sim_host_env(scenario: str | None = None, **arguments: Any) -> HostEnv:  # n
 
     Further arguments are those of ``HostEnv``.
     """
-    from envs.scenario import TRAIN_SEEDS, generate, load  # noqa: PLC0415 (compiles code)
+    from envs.scenario import draw, load  # noqa: PLC0415 (compiles code)
     from envs.sim.host import SimHost  # noqa: PLC0415
 
     fixed = load(scenario) if scenario else None
 
     def make(rng: np.random.Generator) -> Host:
-        chosen = fixed or generate(TRAIN_SEEDS[int(rng.integers(len(TRAIN_SEEDS)))])
-        return SimHost(chosen, seed=int(rng.integers(2**31)))
+        return SimHost(*draw(rng, fixed))
 
     return HostEnv(make, **arguments)
 
@@ -241,5 +240,9 @@ def live_host_env(uri: str, **arguments: Any) -> HostEnv:  # noqa: ANN401 (hande
     return HostEnv(open_host(uri), **({"seconds": 2.0, "settle": 0.5} | arguments))
 
 
-gymnasium.register(id="viotune/SimHost-v0", entry_point="envs.host_env:sim_host_env")
+gymnasium.register(
+    id="viotune/SimHost-v0",
+    entry_point="envs.host_env:sim_host_env",
+    vector_entry_point="envs.batch.vector_env:SimVectorEnv",
+)
 gymnasium.register(id="viotune/LiveHost-v0", entry_point="envs.host_env:live_host_env")

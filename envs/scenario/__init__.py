@@ -2,7 +2,7 @@
 
 from envs.scenario.costs import Costs, Scheduler
 from envs.scenario.files import load, names, render
-from envs.scenario.generator import TEST_SEEDS, TRAIN_SEEDS, VALIDATION_SEEDS, generate
+from envs.scenario.generator import TEST_SEEDS, TRAIN_SEEDS, VALIDATION_SEEDS, draw, generate
 from envs.scenario.records import (
     DriverDomain,
     Flow,
@@ -28,6 +28,7 @@ __all__ = [
     "Settable",
     "Stock",
     "Topology",
+    "draw",
     "generate",
     "load",
     "names",

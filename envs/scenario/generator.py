@@ -89,6 +89,12 @@ def generate(seed: int) -> Scenario:
     )
 
 
+def draw(rng: np.random.Generator, fixed: Scenario | None = None) -> tuple[Scenario, int]:
+    """A host to train on: ``fixed``, or one generated from ``TRAIN_SEEDS``, and its seed."""
+    scenario = fixed or generate(TRAIN_SEEDS[int(rng.integers(len(TRAIN_SEEDS)))])
+    return scenario, int(rng.integers(2**31))
+
+
 def _topology(draw: _Draw, era: Era) -> Topology:
     few = era == "lab"  # a lab stands on whatever machine a person has at hand
     cores = int(draw.one(2, 2, 2, 4, 4, 8, 16) if few else draw.one(2, 4, 4, 8, 8, 12, 16))

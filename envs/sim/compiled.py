@@ -89,9 +89,8 @@ def _place(context: _Numba, builder: _Numba, kind: _Numba, arguments: _Numba) ->
     return item_pointer(context, builder, kind, table, [arguments[1]], wraparound=False)
 
 
-def digest() -> int:
-    """A checksum of this package's sources."""
-    value = 0
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+def digest(folder: Path = Path(__file__).parent, value: int = 0) -> int:
+    """A checksum of a package's sources, this one's if none is given, and of ``value``."""
+    for file in sorted(folder.glob("*.py")):
         value = zlib.crc32(file.read_bytes(), value)
     return value

@@ -25,7 +25,7 @@ from envs.sim.state import STATE, State
 
 WARM_UP = 0.03
 """Seconds simulated before an interval, in which windows open and caches fill."""
-_RESET = STATE.fields["segment"][1] if STATE.fields else 0
+RESET = STATE.fields["segment"][1] if STATE.fields else 0
 """Bytes of a state before its segments, which need no reset: an empty queue has none."""
 
 
@@ -127,5 +127,5 @@ class SimHost:
     def _reset(self) -> None:
         """Bring the state back to its beginning, with the present settings in it."""
         source, target = (a.view("u1").reshape(-1) for a in (self._host, self._states))
-        target[:_RESET] = source[:_RESET]
+        target[:RESET] = source[:RESET]
         apply_settings(self._states, self.scenario, self._spec, self._settings)

@@ -15,7 +15,7 @@ _COUNTERS = (
     "answered",
 )
 _VIF = ("in_bytes", "in_packets", "in_drops", "out_bytes", "out_packets")
-_PERCENTILE = 0.99
+PERCENTILE = 0.99
 STAGES = (
     "driver domain: NIC",
     "driver domain: deliver",
@@ -79,7 +79,7 @@ def sample_between(
         backend_cpu=backends,
         core_busy=core_busy,
         work=guest_work,
-        latency=percentile(host["latency"], _PERCENTILE),
+        latency=percentile(host["latency"], PERCENTILE),
         cache_misses=float((after.stage["misses"] - before.stage["misses"]).sum()),
     )
 
