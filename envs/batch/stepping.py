@@ -121,8 +121,14 @@ def _entries(version: int) -> Entries:
 
 @compiled
 def _choose(places: Places, i: int, action: int) -> None:
-    """Make one choice of a host; after the last one of a decision, see what is to be measured."""
+    """Make one choice of a host; after the last one of a decision, see what is to be measured.
+
+    A host that has had all its decisions stays as it is until another is put in its place.
+    """
     h, d, trials = places.hosts[i], places.decisions[i], places.trials[i]
+    places.decided[i] = False
+    if d.trials == len(trials):
+        return
     if d.kind != NOTHING:
         take(h, trials[0], d, action)
     places.decided[i] = d.kind == NOTHING
