@@ -13,14 +13,17 @@ workspace, because every measurement starts the load anew.
 
     records    what there is of each host
     making     from a scenario to its records, and from records to a Trial (plain Python)
-    menu       the values of a choice
+    values     the list of values that a choice offers, and the core sets among them
+    menu       which values a part may be given, and what becomes of a choice
     side_cores reserving cores, and whether that is legal
-    workspace  from a setting to counters: a simulation
-    judge      what a setting is worth
+    applying   a setting put into the state of a simulation
+    measuring  from the counters of a state to a sample
+    judging    what a setting is worth
     features   settings, samples and verdicts as rows
     overlap    core sets: what they hold and share
     encoding   observations
     stepping   the compiled entry points
-    batch      arrays of all that, stepped together
-    vector_env, sb3   a batch as Gymnasium and as Stable-Baselines3 know it
+    batch      the arrays of all places, stepped together
+    episodes   a new host where an episode ends
+    vector_env, sb3   that as Gymnasium and as Stable-Baselines3 know it
 """

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.batch.judging import bandwidth, cores_used, drop_share
-from envs.batch.records import MODES, Host, Setting, Trial
+from envs.batch.records import MARGINS, MODES, Host, Setting, Trial
 from envs.batch.values import size
+from envs.features import SAMPLE, SETTINGS
 from envs.sim.compiled import called, compiled
 
 Row = NDArray[np.float64] | list[float]
@@ -30,7 +31,7 @@ def settings_row(h: Host, base: Setting, setting: Setting, row: Row, at: int) ->
     row[at + 6] = log2(queue / found, 8)
     for mode in range(MODES):
         row[at + 7 + mode] = setting.bridge == mode
-    return at + 7 + MODES
+    return at + len(SETTINGS)
 
 
 @called
@@ -65,7 +66,7 @@ def sample_row(h: Host, trial: Trial, seconds: float, row: Row, at: int) -> int:
     row[at + 18] = trial.latency >= 0.0
     row[at + 19] = log2(trial.misses / max(1.0, moved / 1500), 10)
     row[at + 20] = 1.0
-    return at + 21
+    return at + len(SAMPLE)
 
 
 @called
@@ -78,7 +79,7 @@ def trial_row(h: Host, base: Setting, trial: Trial, seconds: float) -> None:
     row[at] = trial.gain
     row[at + 1] = trial.reward
     row[at + 2] = trial.holds
-    for kind in range(len(trial.margin)):
+    for kind in range(MARGINS):
         row[at + 3 + kind] = trial.margin[kind]
 
 

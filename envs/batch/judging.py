@@ -2,12 +2,12 @@
 
 import math
 
-from envs.batch.records import Host, Trial
+from envs.batch.records import MARGINS, Host, Trial
 from envs.batch.values import size
 from envs.reward import LEAST_CORES, LEAST_GBPS, MAX_SHORTFALL, PENALTY
 from envs.sim.compiled import called, compiled
 
-ALL, WORST_GUEST, WORST_WORK, DROPS, LATENCY = range(5)
+ALL, WORST_GUEST, WORST_WORK, DROPS, LATENCY = range(MARGINS)
 """The kinds of guards, in the order of the margins."""
 
 
@@ -17,7 +17,7 @@ def judge(h: Host, base: Trial, trial: Trial, seconds: float) -> None:
     now, then = bandwidth(h, trial, seconds), bandwidth(h, base, seconds)
     per_core = _per_core(now, cores_used(h, trial, seconds))
     trial.gain = math.log(per_core / _per_core(then, cores_used(h, base, seconds)))
-    for kind in range(len(trial.margin)):
+    for kind in range(MARGINS):
         trial.margin[kind] = math.inf
     slack = 1.0 - h.tolerance
     short = _miss(trial, ALL, _at_least(now, then, h.bandwidth * slack))
@@ -37,7 +37,7 @@ def judge(h: Host, base: Trial, trial: Trial, seconds: float) -> None:
         short += _miss(trial, LATENCY, 1.0 - ratio / h.latency)
     trial.reward = trial.gain - PENALTY * short
     trial.holds = 1
-    for kind in range(len(trial.margin)):
+    for kind in range(MARGINS):
         trial.holds &= trial.margin[kind] >= 0.0
         if trial.margin[kind] == math.inf:
             trial.margin[kind] = 0.0

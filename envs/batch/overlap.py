@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from envs.batch.records import BACKENDS, CPU_VCPUS, IO_VCPUS, ROLES, Decision, Host, Trial
 from envs.batch.values import size
 from envs.layout import BOUND
+from envs.overlap import PLACED
 from envs.sim.compiled import called, compiled, lowest
 from envs.sim.state import CORES
 
@@ -35,7 +36,7 @@ def table() -> Table:
 def placed_row(h: Host, d: Decision, row: Row, at: int) -> int:
     """A placement in a few numbers (``PLACED``), from ``at`` on; gives where the next ones go."""
     llc, own, near, beside, sizes = at, at + 1, at + 2, at + 4, at + 6
-    row[at : at + 9] = 0.0
+    row[at : at + len(PLACED)] = 0.0
     for i in range(h.entities):
         cores, role = d.placement[i], h.role[i]
         row[sizes + role] += size(cores) / h.cores / h.members[role]
@@ -55,7 +56,7 @@ def placed_row(h: Host, d: Decision, row: Row, at: int) -> int:
                 if other != CPU_VCPUS:
                     pairs = h.members[CPU_VCPUS] * h.members[other]
                     row[beside + other] += _share(cores, d.placement[j]) / pairs
-    return at + 9
+    return at + len(PLACED)
 
 
 @called

@@ -11,7 +11,7 @@ In compiled code an index of -1 means none.
 
 from typing import Annotated
 
-from envs.features import GUARDS, HOST
+from envs.features import GUARDS, HOST, VERDICT
 from envs.host import BRIDGE_MODES
 from envs.layout import TRIAL
 from envs.menu import KINDS, MAX_VALUES
@@ -20,8 +20,8 @@ from envs.sim.state import CORES, DOMAINS, VCPUS, VIFS, layout
 ENTITIES = VCPUS
 MODES = len(BRIDGE_MODES)
 PARTS = ENTITIES + len(KINDS)
-MARGINS = 5
-"""Margins of a verdict that a row tells: the worst of each kind (``envs.features.VERDICT``)."""
+MARGINS = len(VERDICT) - 3
+"""What a row tells of a verdict besides gain, reward and whether guards hold: the worst margins."""
 
 SIDE_CORES, BACKEND, IO_VCPU, CPU_VCPU, DRIVER_WEIGHT, GUEST_WEIGHT, TX_QUEUE, BRIDGE = range(
     len(KINDS)

@@ -133,7 +133,10 @@ def _spin(
     pollers = [b.name for b in spec.backends if reserved.issuperset(settings.placement[b.name])]
     if not pollers:
         return
-    spun = max(0.0, len(reserved) * seconds - sum(backends[name] for name in pollers))
+    worked = 0.0
+    for name in pollers:
+        worked += backends[name]  # sum() rounds differently since Python 3.12
+    spun = max(0.0, len(reserved) * seconds - worked)
     for name in pollers:
         backends[name] += spun / len(pollers)
 
