@@ -22,6 +22,7 @@ test: $(VENV)/test.ready programs lint
 bench: $(VENV)/test.ready
 	$(BIN)/python tests/bench/bench_simulator.py
 	$(BIN)/python tests/bench/bench_decision.py
+	$(BIN)/python tests/bench/bench_batch.py
 
 train: $(VENV)/test.ready
 	$(BIN)/tuner train --out runs/train

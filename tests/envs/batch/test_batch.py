@@ -15,6 +15,8 @@ from envs.scenario import VALIDATION_SEEDS, Flow, Scenario, Settable, Stock, gen
 from envs.sim.host import SimHost
 from envs.sim.state import STATE
 
+pytestmark = pytest.mark.timeout(1800)  # what they use is compiled first, once
+
 SECONDS = 0.002
 DECISIONS = 2
 GUARDS = Guards(tolerance=0.02, drops=0.01)

@@ -15,6 +15,8 @@ from envs.host_env import sim_host_env
 from envs.layout import Observation
 from envs.menu import MAX_VALUES
 
+pytestmark = pytest.mark.timeout(1800)  # what they use is compiled first, once
+
 SHORT = {"decisions": 2, "seconds": 0.002}
 
 
