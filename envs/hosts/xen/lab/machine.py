@@ -40,7 +40,7 @@ PACKAGES = (
 )
 """The packages of these programs, Debian's or Ubuntu's, and Debian's keys for the latter."""
 
-PATIENCE = 600.0
+PATIENCE = 1200.0
 """Seconds that the first boot may take on a busy machine; alone it takes about 30."""
 
 _HERE = Path(__file__).parent
