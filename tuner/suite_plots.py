@@ -15,8 +15,8 @@ from tuner.suite import AGENT, MARKS, RANKED, Standing, Suite
 
 COLOURS = {AGENT: BLUE, "recipe": ORANGE, "both": GREEN, "climb": RED, "tpe": INK}
 """The series that stand out; all others are grey, named at their end."""
-NEAR = 0.02
-"""Lines that end no further apart than this are named together."""
+GAP = 0.035
+"""How far apart the names of lines are at least, which takes that much of the picture's height."""
 Line: TypeAlias = tuple[Sequence[float], Sequence[float]]
 
 
@@ -86,15 +86,13 @@ def _draw(axes: Axes, lines: Mapping[str, Line]) -> None:
 
 
 def _name_ends(axes: Axes, lines: Mapping[str, Line]) -> None:
-    """Names where lines end, those that end in one place together."""
-    ends: dict[tuple[float, float], list[str]] = {}
-    for name, (x, y) in lines.items():
-        ends.setdefault((x[-1], round(y[-1] / NEAR) * NEAR), []).append(name)
-    for end, names in ends.items():
+    """Names where lines end, from the lowest up, each clear of the one below."""
+    height = -GAP / 2  # clear of the axis, too
+    for name, (x, y) in sorted(lines.items(), key=lambda line: line[1][1][-1]):
+        height = max(y[-1], height + GAP)
         axes.annotate(
-            "\n".join(names), end, xytext=(4, 0), textcoords="offset points",
-            va="bottom" if len(names) > 1 else "center", fontsize=8,
-            color=_colour(names[0]) if len(names) == 1 else FAINT,
+            name, (x[-1], height), xytext=(4, 0), textcoords="offset points",
+            va="center", fontsize=8, color=_colour(name),
         )  # fmt: skip
 
 
