@@ -61,3 +61,17 @@ def interrupts() -> Iterator[Interrupts]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within this, SIGTERM raises KeyboardInterrupt. For the main thread.
+
+    SIGINT would not do where one thread is to interrupt another: what a script runs in the
+    background ignores it.
+    """
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -18,6 +18,7 @@ changed before, or one made in that moment. Signals are obeyed while measuring a
 """
 
 import _thread
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +27,7 @@ from envs.errors import CommandFailed, HostBusy, HostError, InputError, NotAppli
 from envs.host import Host, HostSpec, Sample, Settings, to_json
 from envs.hosts.change import Command, commands
 from envs.knobs import check
-from tuner.interrupts import Interrupts, interrupts
+from tuner.interrupts import Interrupts, interrupts, terminable
 from tuner.journal import (
     Applied,
     Applying,
@@ -243,7 +244,7 @@ def lent(held: Held, reason: str) -> Iterator[None]:
 
     What an earlier process left undone is undone first. The lease is renewed by a thread, for the
     others know nothing of it; where the host has put itself back or another tuner has taken it,
-    they are interrupted as by Ctrl-C, and that is raised instead.
+    they are interrupted by KeyboardInterrupt, and that is raised instead.
     """
     with interrupts():
         recover(held)
@@ -252,7 +253,8 @@ def lent(held: Held, reason: str) -> Iterator[None]:
     renewals = _Renewals(held)
     renewals.start()
     try:
-        yield
+        with terminable():
+            yield
     except BaseException as error:
         if renewals.lost is None:
             raise
@@ -413,7 +415,7 @@ class _Renewals(threading.Thread):
                 self._held.renew()
             except (Reverted, HostBusy) as error:
                 self.lost = error
-                _thread.interrupt_main()
+                _thread.interrupt_main(signal.SIGTERM)
                 return
             except HostError:
                 continue  # the watchdog waits for a while
