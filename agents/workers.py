@@ -1,22 +1,22 @@
 """Groups of a training run, here or in several processes, as one vectorised environment."""
 
 import multiprocessing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from agents.config import TrainConfig
 from agents.worker import Groups, Steps, serve
 from envs.errors import TunerError
 from envs.host_env import action_space, observation_space
+from envs.masked_vec_env import MaskedVecEnv
 
 
-class Workers(VecEnv):
+class Workers(MaskedVecEnv):
     """``config.envs`` members of groups, stepped by ``config.workers`` processes.
 
     One worker is this process, so that closing it puts a live host back.
@@ -73,35 +73,9 @@ class Workers(VecEnv):
             if process.is_alive():
                 process.terminate()
 
-    def env_method(
-        self,
-        method_name: str,
-        *_arguments: Any,  # noqa: ANN401 (as SB3 declares it)
-        indices: int | Iterable[int] | None = None,
-        **_keywords: Any,  # noqa: ANN401 (likewise)
-    ) -> list[Any]:
-        """The masks, which is all that maskable PPO asks for."""
-        if method_name != "action_masks":
-            raise AttributeError(f"an environment in a worker has no {method_name} to call")
-        return [self._masks[index] for index in self._get_indices(indices)]
-
-    def has_attr(self, attr_name: str) -> bool:
-        """Whether ``env_method`` knows it."""
-        return attr_name == "action_masks"
-
-    def get_attr(self, _attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
-        """SB3 asks for the render mode: there is none."""
-        return [None for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, *_arguments: Any, **_keywords: Any) -> None:  # noqa: ANN401 (likewise)
-        """Not possible: raises AttributeError."""
-        raise AttributeError(f"{attr_name} of an environment in a worker cannot be set")
-
-    def env_is_wrapped(
-        self, _wrapper_class: type[Any], indices: int | Iterable[int] | None = None
-    ) -> list[bool]:
-        """No wrapper of SB3 is used."""
-        return [False for _ in self._get_indices(indices)]
+    def action_masks(self) -> NDArray[np.bool_]:
+        """True where a value is offered, since the last step."""
+        return self._masks
 
     def _gather(self) -> VecEnvStepReturn:
         with _alive():

@@ -308,7 +308,22 @@ def put_back(held: Held, pending: Pending) -> tuple[str, ...]:
     than an edit undone. Where the host cannot be read, whatever still can be is put back, as its
     watchdog would, and HostError says why the rest cannot.
     """
-    host, found = held.host, pending.begun.snapshot.encode()
+    try:
+        for _ in range(RESTORE_TRIES - 1):
+            with suppress(NotApplied):
+                return _merged_back(held.host, pending)
+        return _merged_back(held.host, pending)
+    finally:
+        with suppress(HostError):  # to be back comes first, and to say so
+            held.note()
+
+
+def _merged_back(host: Host, pending: Pending) -> tuple[str, ...]:
+    """Put back what is ours by now. Raises NotApplied naming what did not take.
+
+    That may be what a person has just set: the next look knows it for theirs.
+    """
+    found = pending.begun.snapshot.encode()
     try:
         now = host.snapshot()
     except HostError:
@@ -319,15 +334,11 @@ def put_back(held: Held, pending: Pending) -> tuple[str, ...]:
         raise
     ours = [snapshot.encode() for snapshot in pending.ours]
     wanted = merge(found, ours if pending.sure else [*ours, now], now)
-    try:
-        if not same(wanted.snapshot, now):
-            host.restore(wanted.snapshot)
-            left = missed(wanted.snapshot, host.snapshot())
-            if left:
-                raise NotApplied(f"the host could not be put back: {', '.join(left)}")
-    finally:
-        with suppress(HostError):  # to be back comes first, and to say so
-            held.note()
+    if not same(wanted.snapshot, now):
+        host.restore(wanted.snapshot)
+        left = missed(wanted.snapshot, host.snapshot())
+        if left:
+            raise NotApplied(f"the host could not be put back: {', '.join(left)}")
     return wanted.kept
 
 
@@ -382,7 +393,7 @@ def _insist(trial: Transaction, reason: str) -> None:
         except HostError as error:
             if isinstance(error, HostBusy):
                 raise
-            if not tries_left:
+            if not tries_left or isinstance(error, NotApplied):  # which was tried as often
                 raise HostError(
                     f"the host could not be put back ({error}); its watchdog will try again, "
                     "see: tuner status"

@@ -1,20 +1,19 @@
 """Many simulated hosts as Stable-Baselines3 knows vectorised environments."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from gymnasium.utils.seeding import np_random
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from envs.batch.episodes import Episodes
 from envs.host_env import action_space, observation_space
+from envs.masked_vec_env import MaskedVecEnv
 from envs.reward import Guards
 
 
-class SimVecEnv(VecEnv):
+class SimVecEnv(MaskedVecEnv):
     """``num_envs`` hosts, as ``envs.batch.vector_env.SimVectorEnv``, for Stable-Baselines3.
 
     Masks come through ``env_method("action_masks")``, as MaskablePPO asks for them. Where an
@@ -64,35 +63,6 @@ class SimVecEnv(VecEnv):
         """Give the memory back."""
         self._episodes.close()
 
-    def env_method(
-        self,
-        method_name: str,
-        *_arguments: Any,  # noqa: ANN401 (as SB3 declares it)
-        indices: int | Iterable[int] | None = None,
-        **_keywords: Any,  # noqa: ANN401 (likewise)
-    ) -> list[Any]:
-        """The masks, which is all that maskable PPO asks for."""
-        if method_name != "action_masks":
-            raise AttributeError(f"a host of a batch has no {method_name} to call")
-        masks = self._episodes.masks()
-        return [masks[index] for index in self._get_indices(indices)]
-
-    def has_attr(self, attr_name: str) -> bool:
-        """Whether ``env_method`` knows it."""
-        return attr_name == "action_masks"
-
-    def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
-        """SB3 asks for the render mode: there is none."""
-        if attr_name != "render_mode":
-            raise AttributeError(f"a host of a batch has no attribute {attr_name}")
-        return [None for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, *_arguments: Any, **_keywords: Any) -> None:  # noqa: ANN401 (likewise)
-        """Not possible: raises AttributeError."""
-        raise AttributeError(f"{attr_name} of a host of a batch cannot be set")
-
-    def env_is_wrapped(
-        self, _wrapper_class: type[Any], indices: int | Iterable[int] | None = None
-    ) -> list[bool]:
-        """No wrapper is used."""
-        return [False for _ in self._get_indices(indices)]
+    def action_masks(self) -> NDArray[np.bool_]:
+        """True where a value is offered, (num_envs, MAX_VALUES)."""
+        return self._episodes.masks()

@@ -77,7 +77,7 @@ def _write_about(**changes: object) -> Callable[[Path], None]:
         (
             lambda f: (f / WEIGHTS).write_bytes(bytes(artifact.MAX_BYTES + 1)),
             WEIGHTS,
-            "too many",
+            "larger than",
         ),
         (_write_about(schema=SCHEMA + 1), ABOUT, "train"),
         (_write_about(sha256=""), ABOUT, "sha256sum"),

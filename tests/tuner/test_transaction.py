@@ -277,6 +277,23 @@ def test_rolling_back_keeps_what_somebody_else_has_changed_since(host: Stumbling
     assert host.now == LEAN
 
 
+def test_an_edit_in_the_very_moment_of_a_rollback_stays(host: StumblingHost) -> None:
+    keep(host, LONGER)
+    host.calls.clear()
+    edited = replace(FOUND, tx_queue={**FOUND.tx_queue, "vif2": 777})
+
+    def edit(moment: str) -> bool:
+        if moment == "snapshot" and host.calls.count("restore") == 1:
+            host.now = edited
+        return False
+
+    host.stumble = edit
+    with state.held(host) as held:
+        assert roll_back(held) == ("tx_queue vif2",)
+    assert host.now == edited
+    assert examine("fake:", host).state == "untouched"
+
+
 def test_a_forced_rollback_undoes_that_as_well(host: StumblingHost) -> None:
     keep(host, LONGER)
     host.now = replace(LONGER, bridge="lean")

@@ -79,7 +79,8 @@ class KvmHost:
             with naming(uri):
                 found = sites.look(carrier, uri, FOLDER, via)
         except BaseException:
-            carrier.close()
+            if transport is None:  # what was lent stays open
+                carrier.close()
             raise
         return cls(found, carrier, bypass_filters=bypass_filters)
 

@@ -55,7 +55,8 @@ class XenHost:
                 found = site.look(via, uri, FOLDER)
             return cls(found, via, bypass_filters=bypass_filters)
         except BaseException:
-            via.close()
+            if transport is None:  # what was lent stays open
+                via.close()
             raise
 
     def describe(self) -> HostSpec:

@@ -56,4 +56,9 @@ def host(*, bypass_filters: bool = False) -> XenHost:
     found = find()
     if not found.is_up:
         raise HostError("no Xen lab is up: run: tuner lab up --kind xen")
-    return XenHost.open("lab:xen", found.transport, bypass_filters=bypass_filters)
+    transport = found.transport
+    try:
+        return XenHost.open("lab:xen", transport, bypass_filters=bypass_filters)
+    except BaseException:
+        transport.close()
+        raise
