@@ -8,7 +8,7 @@
 The order is what makes it safe. The snapshot is in the journal and the watchdog on the host armed
 before anything is touched; the host is read back before the journal says that it is changed or
 restored. So a process that dies at any point leaves a host that undoes everything by itself in
-time, and a journal that tells the next process what to undo at once (``recover``).
+time, and a journal that tells the next process what to undo at once (``tuner.undo``).
 
 What somebody else has set meanwhile stays. The watchdog, which cannot look, has orders for those
 parts alone that a setting was read back to have changed, and for all of them only while a setting
@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from envs.errors import CommandFailed, HostBusy, HostError, InputError, NotApplied
-from envs.host import Host, HostSpec, Sample, Settings, to_json
-from envs.hosts.change import Command, commands
+from envs.host import HostSpec, Sample, Settings, to_json
+from envs.hosts.change import commands
 from envs.knobs import check
 from tuner.interrupts import Interrupts, interrupts, terminable
 from tuner.journal import (
@@ -33,19 +33,16 @@ from tuner.journal import (
     Applying,
     Begun,
     Confirmed,
-    Generation,
     Pending,
     Restored,
-    RollingBack,
 )
 from tuner.journal import Held as HeldForAPerson
-from tuner.merge import changed, merge, missed, same
+from tuner.merge import changed, same
 from tuner.settings import differences
 from tuner.state import FOR_A_PERSON, Held, LiveHost
+from tuner.undo import RESTORE_TRIES, put_back, recover, undoing
 from tuner.watchdog import Reverted
 
-RESTORE_TRIES = 3
-"""A host that stumbles once while it is put back is no reason to leave it changed."""
 RENEWALS = 6
 """How often the lease of a host that is lent is renewed within the time it is good for."""
 
@@ -90,7 +87,7 @@ class Transaction:
         new = to_json(settings) not in self._seen
         if new:
             self._announce(settings, reason)
-            self._held.arm(_undo(self.host, self.pending), instead=True)
+            self._held.arm(undoing(self.host, self.pending), instead=True)
         self._now = None  # not known until it is read back
         try:
             if settings == self.found:
@@ -191,7 +188,7 @@ class Transaction:
             self._ours.append(snapshot.decode())
         if unknown or not self._sure:
             self._sure = True
-            self._held.arm(_undo(self.host, self.pending), instead=True)
+            self._held.arm(undoing(self.host, self.pending), instead=True)
         self._seen[key] = self._expected = snapshot
 
     def _probe(self, settings: Settings) -> None:
@@ -268,80 +265,6 @@ def lent(held: Held, reason: str) -> Iterator[None]:
             held.journal.close(Restored())
 
 
-def recover(held: Held) -> str:
-    """Undo what a process that is gone has left; what was done, empty if there was nothing."""
-    pending = held.journal.standing().pending
-    if pending is None:
-        return ""
-    kept = put_back(held, pending)
-    did = "undid what a tuner that is gone had left"
-    if kept:
-        did += f", but kept what somebody else set since: {', '.join(kept)}"
-    held.journal.close(Restored(reason=did, kept=kept))
-    return did
-
-
-def roll_back(held: Held, *, to: int | None = None, force: bool = False) -> tuple[str, ...]:
-    """Return to the state before a confirmed change, by default the last; ``to`` counts from 1.
-
-    What somebody else has changed since is kept and named, or with ``force`` undone, too. Raises
-    InputError where nothing is confirmed, or not as many changes.
-    """
-    generations = held.journal.standing().generations
-    number = len(generations) if to is None else to
-    target = _generation(generations, number)
-    with interrupts():
-        ours = tuple(one.after.snapshot for one in generations[number - 1 :])
-        pending = Pending(begun=target.before, ours=ours, sure=not force)
-        undo = _undo(held.host, pending)
-        held.journal.append(RollingBack(to=number, reason=f"back to before {target.after.time}"))
-        held.arm(undo)
-        kept = put_back(held, pending)
-        held.journal.close(Restored(reason=f"rolled back to before {target.after.time}", kept=kept))
-    return kept
-
-
-def put_back(held: Held, pending: Pending) -> tuple[str, ...]:
-    """Restore a snapshot and read it back; the parts that somebody else has set, which stay.
-
-    Where it is not known what is ours, everything is put back: a host left half changed is worse
-    than an edit undone. Where the host cannot be read, whatever still can be is put back, as its
-    watchdog would, and HostError says why the rest cannot.
-    """
-    try:
-        for _ in range(RESTORE_TRIES - 1):
-            with suppress(NotApplied):
-                return _merged_back(held.host, pending)
-        return _merged_back(held.host, pending)
-    finally:
-        with suppress(HostError):  # to be back comes first, and to say so
-            held.note()
-
-
-def _merged_back(host: Host, pending: Pending) -> tuple[str, ...]:
-    """Put back what is ours by now. Raises NotApplied naming what did not take.
-
-    That may be what a person has just set: the next look knows it for theirs.
-    """
-    found = pending.begun.snapshot.encode()
-    try:
-        now = host.snapshot()
-    except HostError:
-        if isinstance(host, LiveHost):
-            for command in host.restoring(found):
-                with suppress(CommandFailed):
-                    host.transport.run(command)
-        raise
-    ours = [snapshot.encode() for snapshot in pending.ours]
-    wanted = merge(found, ours if pending.sure else [*ours, now], now)
-    if not same(wanted.snapshot, now):
-        host.restore(wanted.snapshot)
-        left = missed(wanted.snapshot, host.snapshot())
-        if left:
-            raise NotApplied(f"the host could not be put back: {', '.join(left)}")
-    return wanted.kept
-
-
 def verify(actual: Settings, expected: Settings) -> None:
     """Raise NotApplied naming each part of a host that is not as ``expected``."""
     wrong = differences(expected, actual)
@@ -355,7 +278,7 @@ def _begin(held: Held, reason: str, *, lent: bool = False) -> Begun:
     host = held.host
     snapshot, found = host.snapshot().decode(), host.settings()
     begun = Begun(snapshot=snapshot, found=found, reason=reason, lent=lent)
-    undo = _undo(host, Pending(begun=begun, ours=(snapshot,), sure=not lent))
+    undo = undoing(host, Pending(begun=begun, ours=(snapshot,), sure=not lent))
     held.journal.append(begun)
     try:
         held.arm(undo)
@@ -363,26 +286,6 @@ def _begin(held: Held, reason: str, *, lent: bool = False) -> Begun:
         held.journal.close(Restored(reason="never begun: its watchdog could not be armed"))
         raise
     return begun
-
-
-def _undo(host: Host, pending: Pending) -> tuple[Command, ...]:
-    """The commands that put a host back without us; a simulated one has none.
-
-    They touch no part that we have not changed, where it is known which these are: what a person
-    has set there meanwhile stays.
-    """
-    if not isinstance(host, LiveHost):
-        return ()
-    ours = [snapshot.encode() for snapshot in pending.ours]
-    return host.restoring(pending.begun.snapshot.encode(), ours if pending.sure else None)
-
-
-def _generation(generations: tuple[Generation, ...], number: int) -> Generation:
-    if not generations:
-        raise InputError("nothing to roll back: no change of this host is confirmed")
-    if not 1 <= number <= len(generations):
-        raise InputError(f"no confirmed change {number}: there are {len(generations)}")
-    return generations[number - 1]
 
 
 def _insist(trial: Transaction, reason: str) -> None:

@@ -22,7 +22,8 @@ from tuner import state
 from tuner import transaction as transaction_module
 from tuner.commands.status import Status, examine
 from tuner.interrupts import Interrupted
-from tuner.transaction import lent, recover, roll_back, transaction
+from tuner.transaction import lent, transaction
+from tuner.undo import recover, roll_back
 from tuner.watchdog import Reverted
 
 LONGER = replace(FOUND, tx_queue={"vif1": 1000, "vif2": 1000})

@@ -17,8 +17,8 @@ from tuner.script import script
 from tuner.settings import Difference, differences
 from tuner.state import LiveHost
 from tuner.tables import diff_table, host_table, plain_table, verdict_table
-from tuner.transaction import recover
 from tuner.twin.reason import Reason
+from tuner.undo import recover
 from tuner.watchdog import CONFIRM_WITHIN
 
 

@@ -9,7 +9,7 @@ from tuner.console import Output
 from tuner.interrupts import interrupts
 from tuner.settings import Difference, differences
 from tuner.tables import diff_table
-from tuner.transaction import recover, roll_back
+from tuner.undo import recover, roll_back
 
 
 class Rollback(Record, frozen=True):

@@ -8,7 +8,8 @@ from subject import Subject, Wire
 from envs.host import Settings
 from tuner import state
 from tuner.state import Held, LiveHost
-from tuner.transaction import recover, roll_back, transaction
+from tuner.transaction import transaction
+from tuner.undo import recover, roll_back
 
 Play = Callable[[Held, Settings], None]
 

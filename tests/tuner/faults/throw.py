@@ -19,7 +19,7 @@ from envs.host import Record, Settings
 from tuner import state, watchdog
 from tuner.commands.status import Status, examine
 from tuner.state import LiveHost
-from tuner.transaction import recover, roll_back
+from tuner.undo import recover, roll_back
 
 NOT_BACK = "NOT BACK"
 NEVER = "never thrown"
