@@ -80,7 +80,7 @@ class KvmSubject(Subject):
         return replace(
             found,
             placement=place,
-            weight={domain: 2 * weight for domain, weight in found.weight.items()},
+            weight={**found.weight, **{plan.name: 2 * found.weight[plan.name] for plan in GUESTS}},
             tx_queue=dict.fromkeys(found.tx_queue, 64),
             bridge="direct",
             side_cores=(0,),

@@ -45,8 +45,15 @@ PATIENCE = 1200.0
 
 _HERE = Path(__file__).parent
 _SNAPSHOT = "ready"
+_PAUSE = "xl list | awk 'NR > 1 && $2 > 0 { print $1 }' | xargs -n 1 xl pause"
+"""QEMU takes snapshots that it then refuses to load while a core runs a PVH guest."""
+_GO_ON = "xl list | awk '$5 ~ /p/ { print $1 }' | xargs -r -n 1 xl unpause"
 _PID = "qemu.pid"
 _MEMORY = {"machine": "1536M", "dom0": "512M"}
+
+
+class SnapshotLost(HostError):
+    """There is nothing to go on from."""
 
 
 class Kind(Record, frozen=True):
@@ -120,19 +127,13 @@ class Machine:
         self._end()
 
     def up(self) -> None:
-        """Boot and take a snapshot; or resume, where there is one."""
+        """Resume; or boot and take a snapshot, where there is none that this QEMU can load."""
         self._access()
-        if self._disk.exists():
+        try:
             self._resume()
-            return
-        fresh = self._disk.with_suffix(".new")
-        base = ("-f", "qcow2", "-F", "raw", "-b", str(self._build / "dom0.ext4"))
-        _run(["qemu-img", "create", "-q", *base, str(fresh)])
-        self._start(fresh, ())
-        self._await("test -e /run/ready")
-        qmp.tell(self._monitor, f"savevm {_SNAPSHOT}")
-        fresh.rename(self._disk)
-        forget(self._build.glob(f"{self.kind.name}-{_ANY_DIGEST}"), self.folder)
+        except SnapshotLost:
+            self._boot()
+            forget(self._build.glob(f"{self.kind.name}-{_ANY_DIGEST}"), self.folder)
 
     def rewind(self) -> None:
         """Put the host back to the moment when its guests had come up.
@@ -159,9 +160,24 @@ class Machine:
         )
         (self.folder / "port").write_text(str(port))
 
+    def _boot(self) -> None:
+        fresh = self._disk.with_suffix(".new")
+        base = ("-f", "qcow2", "-F", "raw", "-b", str(self._build / "dom0.ext4"))
+        _run(["qemu-img", "create", "-q", *base, str(fresh)])
+        self._start(fresh, ())
+        self._await("test -e /run/ready")
+        self.ssh(_PAUSE)
+        qmp.tell(self._monitor, f"savevm {_SNAPSHOT}")
+        fresh.rename(self._disk)
+        self.ssh(_GO_ON)
+
     def _resume(self) -> None:
-        self._start(self._disk, ("-loadvm", _SNAPSHOT))
-        self._await("true")
+        """Raises SnapshotLost where there is no snapshot, or one of another version of QEMU."""
+        try:
+            self._start(self._disk, ("-loadvm", _SNAPSHOT))
+        except HostError as error:
+            raise SnapshotLost(str(error)) from error
+        self._await(_GO_ON)
 
     def _end(self) -> None:
         pid = self.pid
