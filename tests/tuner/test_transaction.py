@@ -1,6 +1,7 @@
 """Whatever happens, a host ends as it was found or as it was confirmed."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -331,6 +332,17 @@ def test_what_a_person_changed_is_kept_by_the_watchdog_of_a_tuner_that_was_kille
     status = put_back_by_itself(host)
     assert host.now == replace(FOUND, weight={**FOUND.weight, "two": 99})
     assert (status.state, status.edited) == ("reverted", ("weight two",))
+
+
+def test_a_host_that_cannot_be_put_back_is_left_to_its_watchdog(host: StumblingHost) -> None:
+    host.stumble = lambda moment: moment == "restore"
+    with pytest.raises(HostError, match="its watchdog will try again"):
+        attempt(host, LONGER)
+    status = examine("fake:", host)
+    assert status.state == "reverting"
+    assert re.search(r"its watchdog puts it back in \d+ s", status.summary)
+    assert put_back_by_itself(host).state == "reverted"
+    assert host.now == FOUND
 
 
 def test_what_a_person_changed_is_kept_while_a_rollback_dies(host: StumblingHost) -> None:

@@ -16,7 +16,7 @@ from tuner.merge import changed
 from tuner.settings import Difference, differences
 from tuner.state import FOR_A_PERSON, LiveHost, journal_of
 from tuner.tables import diff_table, plain_table
-from tuner.watchdog import Look, is_gone
+from tuner.watchdog import ITSELF, Look, is_gone
 
 State = Literal[
     "simulated",
@@ -176,6 +176,8 @@ def _unfinished(pending: Pending, found: Look) -> tuple[State, str]:
         return "held", f"waits for: tuner confirm; without it the host goes back {left}"
     if not found.holder:
         return "interrupted", f"left {since}, and its watchdog is gone, too; run: tuner rollback"
+    if found.holder == ITSELF:
+        return "reverting", f"left {since}; its watchdog puts it back {left}"
     if is_gone(found.holder):
         return "reverting", f"left {since} by {found.holder}, which is gone; goes back {left}"
     return "busy", f"being tuned by {found.holder}; should it fall silent, goes back {left}"

@@ -29,12 +29,14 @@ class KvmSubject(Subject):
     slack = 10.0
     script = """
         for guest in g1 g2; do
-            virsh -q vcpupin $guest; virsh -q emulatorpin $guest
-            virsh -q schedinfo $guest | grep cpu_shares
-            for task in /proc/$(cat /run/libvirt/qemu/$guest.pid)/task/*; do
-                case $(cat $task/comm) in qemu-*|CPU*|IO*) taskset -c -p ${task##*/} ;; esac
-            done | sed 's/.*list: //'
-        done 2>/dev/null | sed "s/^/$guest /"
+            {
+                virsh -q vcpupin $guest; virsh -q emulatorpin $guest
+                virsh -q schedinfo $guest | grep cpu_shares
+                for task in /proc/$(cat /run/libvirt/qemu/$guest.pid)/task/*; do
+                    case $(cat $task/comm) in qemu-*|CPU*|IO*) taskset -c -p ${task##*/} ;; esac
+                done | sed 's/.*list: //'
+            } 2>/dev/null | sed "s/^/$guest /"
+        done
         ip -o -d link show | grep -v ' lo: '
         bridge -o -d link show
         bridge fdb show br br0 | grep static | sort

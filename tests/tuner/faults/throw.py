@@ -264,6 +264,9 @@ def _afterwards(
     unknown = Status(host=subject.uri, state="unreadable", summary=told.line("error"))
     status = msgspec.json.decode(told.line("said") or _json(unknown), type=Status)
     left = [f"status: {told.line('error')}"] if told.code else []
+    if outcome == NOT_BACK:
+        now = _without(subject.readings(), mishap)
+        left.append(f"not as found: {differing(_without(subject.found, mishap), now)}")
     if not mishap.lasting and outcome != (now := _match(subject, child, mishap, play)):
         left.append(f"{outcome} at first, then {now}")
     if child.line("second") == "0" and _thrown(child)[1] not in BUSY_STEPS:
@@ -319,5 +322,6 @@ def _json(record: Record) -> str:
 
 
 def differing(one: Readings, other: Readings) -> str:
-    """The lines that only one of two readings has."""
-    return " | ".join(sorted(set(one) ^ set(other)))
+    """The lines that only one of two readings has: ``-`` before those of the first."""
+    gone = [f"-{line}" for line in sorted(set(one) - set(other))]
+    return " | ".join([*gone, *(f"+{line}" for line in sorted(set(other) - set(one)))])
