@@ -62,6 +62,12 @@ def test_no_hypervisor_or_no_right_to_ask_it() -> None:
         XenHost.open("xen:", Answers(out={}))
 
 
+def test_a_transport_that_was_lent_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Answers, "close", lambda _: pytest.fail("it was closed"))
+    with pytest.raises(HostError):
+        XenHost.open("xen:", Answers(out={}))
+
+
 @pytest.mark.parametrize("command", [xl.INFO, xl.POOLS, xl.POOL_CORES, xl.LIST])
 def test_output_of_an_unknown_version_names_host_and_command(command: tuple[str, ...]) -> None:
     answers = Answers(out={**HEALTHY, command: "Version 9\n"})
