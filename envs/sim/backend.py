@@ -164,8 +164,8 @@ def _collect(s: State, me: int, c: int, vif: int) -> tuple[int, float]:
     n, k, cost, total, free = 0, 0, 0.0, 0.0, fifo.BATCH_BYTES
     while n < most:
         part = fifo.head(s, q, k)
-        count = fifo.share(s, part, most - n, free)
-        count = bridge.burst(s, me, c, part.flow, part.kind, count)
+        left = bridge.burst(s, me, c, part.flow, part.kind, most) - n
+        count = fifo.share(s, part, max(0, left), free)
         if count == 0:
             break
         size = fifo.bytes_of(part, count)

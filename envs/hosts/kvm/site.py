@@ -198,15 +198,16 @@ def _bridge(links: Mapping[str, Link], guests: Sequence[Guest]) -> str:
 def _plugs(
     guests: Sequence[Guest], links: Mapping[str, Link], bridge: str, out: str, fdb: Result
 ) -> Iterator[Plug]:
-    """What is known behind the ports of the bridge: guests, and who is reached by the uplink."""
+    """What is known behind the ports of the bridge: guests, and who is reached by the uplink.
+
+    Addresses pinned there are known as well: an earlier tuning may have done that.
+    """
     for guest in guests:
         for vif, mac in guest.macs.items():
             if bridge and links[vif].master == bridge:
                 yield Plug(port=vif, mac=mac)
-    learned = [
-        entry.mac
-        for entry in (iproute.entries(fdb.out) if fdb.rc == 0 else ())
-        if entry.ifname == out and not entry.state
-    ]
-    if len(learned) <= _STRANGERS:
-        yield from (Plug(port=out, mac=mac, guest=False) for mac in sorted(set(learned)))
+    entries = iproute.entries(fdb.out) if fdb.rc == 0 else ()
+    learned = {entry.mac for entry in entries if entry.ifname == out and not entry.state}
+    pinned = {entry.mac for entry in entries if entry.ifname == out and entry.state == "static"}
+    known = pinned | learned if len(pinned | learned) <= _STRANGERS else pinned
+    yield from (Plug(port=out, mac=mac, guest=False) for mac in sorted(known))

@@ -44,7 +44,7 @@ class KvmSubject(Subject):
         for port in vnet0 vnet1 uplink; do
             tc filter show dev $port ingress | grep -Eo 'match .*|mirred .*' | sed "s/^/$port /"
         done 2>/dev/null
-        cat /run/viotune/kvm/found.json; pgrep -f 'viotune-watc[h]:' >/dev/null && echo watched
+        ls /run/viotune/kvm/found.json; pgrep -f 'viotune-watc[h]:' >/dev/null && echo watched
     """
 
     def __init__(self) -> None:

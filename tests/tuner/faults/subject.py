@@ -25,6 +25,11 @@ Readings = tuple[str, ...]
 """The knobs as lines of other tools' output."""
 
 
+def lines(printed: str) -> Readings:
+    """What tools printed, without what changes by itself."""
+    return tuple(re.sub(_BY_ITSELF, "", printed).splitlines())
+
+
 class Mishap(Record, frozen=True):
     """Something that happens to a host: ``script`` is run there by a shell.
 
@@ -108,7 +113,7 @@ class Subject(ABC):
 
     def readings(self) -> Readings:
         """The knobs as the system's own tools see them, without any code of ours."""
-        return tuple(re.sub(_BY_ITSELF, "", self.shell(self.script)).splitlines())
+        return lines(self.shell(self.script))
 
     def settle(self) -> None:
         """Wait until the kernel has told all of a new bridge, up to a second late."""

@@ -45,7 +45,7 @@ class XenSubject(Subject):
             case $name in vif*) echo "$name $(taskset -p -c ${pid#/proc/} | sed 's/.*: //')" ;; esac
         done 2>/dev/null
         grep -H '' /proc/irq/*/smp_affinity_list
-        cat /run/viotune/xen/found.json; pgrep -f 'viotune-watc[h]:' >/dev/null && echo watched
+        ls /run/viotune/xen/found.json; pgrep -f 'viotune-watc[h]:' >/dev/null && echo watched
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """A KVM host under real libvirt and QEMU: every knob set, read back by other tools, put back."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 
@@ -144,6 +145,27 @@ def test_the_bridge_redirects_in_direct_mode(host: KvmHost, machine: Machine) ->
     host.apply(with_(host.settings(), bridge="direct"))
     shown = output(machine.transport, ["tc", "filter", "show", "dev", "vnet1", "ingress"])
     assert "Egress Redirect to device vnet0" in shown
+
+
+def test_who_was_pinned_behind_the_uplink_is_let_go_of_by_a_later_tuner_s_undo(
+    host: KvmHost, machine: Machine
+) -> None:
+    def known(state: str) -> bool:
+        shown = output(machine.transport, ["bridge", "fdb", "show", "br", "br0"])
+        return bool(re.search(rf"dev uplink master br0 {state}$", shown, re.MULTILINE))
+
+    snapshot, within = host.snapshot(), ["ip", "netns", "exec", "outside"]
+    ask = f"import socket; socket.create_connection(({address(1)!r}, 9), 60)"
+    machine.transport.run([*within, sys.executable, "-c", ask])  # refused, but answered
+    assert known("")
+    first = KvmHost.open("qemu:///system", machine.transport)
+    first.apply(with_(first.settings(), bridge="direct"))
+    assert known("static")
+    later = KvmHost.open("qemu:///system", machine.transport)
+    for command in later.restoring(snapshot):
+        machine.transport.run(command)
+    assert not known("static")
+    assert host.snapshot() == snapshot
 
 
 def test_guests_reach_each_other_in_every_mode(host: KvmHost, machine: Machine) -> None:

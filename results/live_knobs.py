@@ -1,0 +1,135 @@
+"""Each knob of a KVM or a Xen host: what tools that are not ours read under it, and what it does.
+
+    sudo .venv/bin/python results/live_knobs.py kvm | tee results/live/kvm-knobs.txt
+    sudo .venv/bin/python results/live_knobs.py xen | tee results/live/xen-knobs.txt
+
+The hosts are the labs: real hypervisors, but emulated, so that speeds compare with each other at
+most. Under each setting stands what virsh, taskset, xl, ip, bridge and tc print otherwise than
+before (- before, + now), and after it whether they print the same as before again. Then all
+settings in turn, round after round: medians, lowest and highest.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from envs.host import HostSpec, Settings
+from envs.hosts.kvm import lab as kvm_lab
+from envs.hosts.kvm.host import LAB, KvmHost
+from envs.hosts.transport import RecordingTransport, output
+from envs.hosts.xen import lab as xen_lab
+from envs.hosts.xen.host import XenHost
+from envs.reward import bandwidth, cores_used
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "tuner" / "faults"))
+from kvm_subject import KvmSubject
+from subject import Readings, lines
+from xen_subject import XenSubject
+
+ROUNDS, SECONDS, SETTLE = 5, 2.0, 1.0
+Read = Callable[[], Readings]
+
+
+def main() -> None:
+    """Show the knobs of the host that is asked for."""
+    with {"kvm": kvm, "xen": xen}[sys.argv[1]]() as (host, transport, script):
+        show(host, transport, lambda: lines(output(transport, ["sh", "-c", f"{script}\ntrue"])))
+
+
+@contextmanager
+def kvm() -> Iterator[tuple[KvmHost, RecordingTransport, str]]:
+    """Two guests, one of which sends to the other, and one that computes."""
+    made = kvm_lab.up()
+    try:
+        made.boot(kvm_lab.GuestPlan(name="g3", number=3, vcpus=2, busy=2))
+        transport = RecordingTransport(made.transport)
+        script = KvmSubject.script.replace("g1 g2", "g1 g2 g3")
+        yield KvmHost.open(LAB, transport), transport, script
+    finally:
+        made.down()
+
+
+@contextmanager
+def xen() -> Iterator[tuple[XenHost, RecordingTransport, str]]:
+    """Two guests, one of which sends to the other."""
+    made = xen_lab.up()
+    try:
+        transport = RecordingTransport(made.transport)
+        yield XenHost.open("lab:xen", transport), transport, XenSubject.script
+    finally:
+        made.down()
+
+
+def show(host: KvmHost | XenHost, transport: RecordingTransport, read: Read) -> None:
+    """Set, read, put back and read again; then measure."""
+    spec, found, snapshot, before = host.describe(), host.settings(), host.snapshot(), read()
+    settings = _settings(spec, found)
+    for name, setting in settings.items():
+        trips, began = transport.trips, time.monotonic()
+        host.apply(setting)
+        print(f"== {name}: {transport.trips - trips} round trips, {time.monotonic() - began:.1f} s")
+        now = read()
+        for sign, some, others in (("-", before, now), ("+", now, before)):
+            for line in some:
+                if line not in others:
+                    print(f"  {sign} {line.strip()}")
+        host.restore(snapshot)
+        print(f"  put back: {'all as before' if read() == before else 'NOT AS BEFORE'}\n")
+    _measure(host, transport, {"as found": found, **settings})
+    host.restore(snapshot)
+    print(f"\nin the end: {'all as before' if read() == before else 'NOT AS BEFORE'}")
+
+
+def _settings(spec: HostSpec, found: Settings) -> Mapping[str, Settings]:
+    """Each knob away from where it was found."""
+    first, *_, last = (core.id for core in spec.cores)
+    backends = {backend.name: (first,) for backend in spec.backends}
+    guests = {vcpu: (last,) for vcpu in spec.vcpus if vcpu not in backends}
+    place = {**found.placement, **guests, **backends}
+    io = [guest.name for guest in spec.guests if guest.role == "io"]
+    favoured = [domain for domain in spec.limits.weights if domain in (*io, spec.driver_domain)]
+    return {
+        "placement: backends first, guests last": replace(found, placement=place),
+        "weight: eightfold for all but g3": replace(
+            found, weight={**found.weight, **{d: 8 * found.weight[d] for d in favoured}}
+        ),
+        "tx_queue 1": replace(found, tx_queue=dict.fromkeys(found.tx_queue, 1)),
+        "bridge lean": replace(found, bridge="lean"),
+        "bridge direct": replace(found, bridge="direct"),
+        "side-core: the first": replace(found, placement=place, side_cores=(first,)),
+    }
+
+
+def _measure(
+    host: KvmHost | XenHost, transport: RecordingTransport, settings: Mapping[str, Settings]
+) -> None:
+    spec = host.describe()
+    rows: dict[str, list[tuple[float, float]]] = {name: [] for name in settings}
+    trips: list[int] = []
+    for _ in range(ROUNDS):
+        for name, setting in settings.items():
+            host.apply(setting)
+            time.sleep(SETTLE)
+            before = transport.trips
+            sample = host.measure(SECONDS)
+            trips.append(transport.trips - before)
+            rows[name].append((1e3 * bandwidth(sample), cores_used(spec, setting, sample)))
+    print(f"{ROUNDS} rounds of samples of {SECONDS:g} s, {max(trips)} round trips each")
+    print(f"{'':40}  Mb/s                   cores used")
+    for name, measured in rows.items():
+        rates, cores = zip(*measured, strict=True)
+        print(f"{name:40}  {_spread(rates, '.0f'):21}  {_spread(cores, '.2f')}")
+
+
+def _spread(values: tuple[float, ...], how: str) -> str:
+    middle, least, most = statistics.median(values), min(values), max(values)
+    return f"{middle:{how}} ({least:{how}} to {most:{how}})"
+
+
+if __name__ == "__main__":
+    main()
