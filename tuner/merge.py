@@ -3,6 +3,10 @@
 A snapshot is JSON; nothing else is known of it here, so this serves every kind of host. Of every
 part (a leaf of the tree) three values tell whose it is: as found, as we set it, as it is now. What
 is neither as found nor as we ever set it is somebody else's, and stays.
+
+A list of numbers, such as cores, is one part. Any other list, such as the entries of a table, is a
+set, in the order in which its host sorts it, and each of its members is a part: one that we set
+goes and one that we took away comes back, even where we were cut off after some of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +18,7 @@ from envs.errors import HostError
 from envs.host import Record
 
 Tree = Any
-"""What JSON holds. A list is one part: its order may mean something."""
+"""What JSON holds."""
 
 
 class Merged(Record, frozen=True):
@@ -41,7 +45,7 @@ def merge(found: bytes, ours: Sequence[bytes], now: bytes) -> Merged:
 
 def same(one: bytes, other: bytes) -> bool:
     """Whether two snapshots say the same, in whatever order."""
-    return one == other or _tree(one) == _tree(other)
+    return one == other or not changed(one, other)
 
 
 def changed(expected: bytes, now: bytes) -> tuple[str, ...]:
@@ -76,6 +80,8 @@ def _merge(found: Tree, ours: Sequence[Tree], now: Tree, path: str, kept: list[s
     if not (isinstance(found, Mapping) and isinstance(now, Mapping)):
         if now == found or now in ours:
             return found
+        if _is_set(found) and _is_set(now):
+            return _merge_sets(found, [tree for tree in ours if _is_set(tree)], now, path, kept)
         kept.append(path)
         return now
     merged: dict[str, Tree] = {}
@@ -93,3 +99,24 @@ def _merge(found: Tree, ours: Sequence[Tree], now: Tree, path: str, kept: list[s
             merged[key] = now[key]
             kept.append(below)
     return merged
+
+
+def _is_set(tree: Tree) -> bool:
+    return isinstance(tree, list) and not any(isinstance(part, int | float) for part in tree)
+
+
+def _merge_sets(
+    found: list[Tree], ours: Sequence[list[Tree]], now: list[Tree], path: str, kept: list[str]
+) -> list[Tree]:
+    """Their members that are as found, and those that somebody else has put there."""
+    gone = [part for part in found if part not in now and all(part in mine for mine in ours)]
+    new = [part for part in now if part not in found and not any(part in mine for mine in ours)]
+    if not gone and not new:
+        return found
+    kept.append(path)
+    return sorted([part for part in found if part not in gone] + new, key=_in_order)
+
+
+def _in_order(part: Tree) -> Tree:
+    """What hosts sort by: a record by its fields in their order."""
+    return list(part.values()) if isinstance(part, Mapping) else part

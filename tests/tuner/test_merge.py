@@ -9,7 +9,9 @@ from envs.errors import HostError
 from tuner.merge import changed, merge, missed, same
 
 keys = st.sampled_from("abc")
-leaves = st.one_of(st.integers(0, 3), st.none(), st.lists(st.integers(0, 2), max_size=2))
+tables = st.lists(st.lists(keys, min_size=2, max_size=2), max_size=3, unique_by=tuple).map(sorted)
+cores = st.lists(st.integers(0, 2), min_size=1, max_size=2)
+leaves = st.one_of(st.integers(0, 3), st.none(), cores, tables)
 trees = st.dictionaries(keys, st.one_of(leaves, st.dictionaries(keys, leaves)))
 
 
@@ -50,6 +52,27 @@ def test_one_edit_among_our_changes_is_kept_and_named() -> None:
     assert merged.kept == ("queue vif2", "bridge snooping")
     expected = {"queue": {"vif1": 32, "vif2": 7}, "bridge": {"snooping": 0}, "redirects": []}
     assert same(merged.snapshot, text(expected))
+
+
+def test_a_table_that_we_have_half_changed_or_half_put_back_goes_back_whole() -> None:
+    found, ours = {"static": [["a", "1"]]}, {"static": [["b", "1"], ["c", "2"]]}
+    for half in ([["a", "1"], ["c", "2"]], [["b", "1"]], []):
+        merged = merge(text(found), [text(found), text(ours)], text({"static": half}))
+        assert same(merged.snapshot, text(found))
+        assert merged.kept == ()
+
+
+def test_in_a_table_each_entry_is_whose_it_is() -> None:
+    found, ours = {"t": [{"at": 1}, {"at": 3}]}, {"t": [{"at": 1}, {"at": 3}, {"at": 4}]}
+    now = {"t": [{"at": 1}, {"at": 2}, {"at": 4}]}
+    merged = merge(text(found), [text(ours)], text(now))
+    assert merged.snapshot == text({"t": [{"at": 1}, {"at": 2}]})
+    assert merged.kept == ("t",)
+
+
+def test_cores_are_one_part() -> None:
+    found, ours, now = {"g1": [0, 1]}, {"g1": [0]}, {"g1": [1]}
+    assert same(merge(text(found), [text(ours)], text(now)).snapshot, text(now))
 
 
 def test_what_has_gone_or_come_without_us_is_left_gone_or_there() -> None:
