@@ -42,7 +42,9 @@ class KvmSubject(Subject):
         bridge fdb show br br0 | grep static | sort
         tc qdisc show | grep -v 'dev lo'
         for port in vnet0 vnet1 uplink; do
-            tc filter show dev $port ingress | grep -Eo 'match .*|mirred .*' | sed "s/^/$port /"
+            tc filter show dev $port ingress |
+                awk '/ match / { m = m " " $2 $4 } /mirred/ { print m, $0; m = "" }' |
+                sed "s/^/$port /"
         done 2>/dev/null
         ls /run/viotune/kvm/found.json; pgrep -f 'viotune-watc[h]:' >/dev/null && echo watched
     """

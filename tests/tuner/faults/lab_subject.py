@@ -114,7 +114,9 @@ class LabSubject(Subject):
             bridge fdb show br br0 | grep static | sort
             tc qdisc show | grep -v 'dev lo'
             for port in vif1 vif2 uplink; do
-                tc filter show dev $port ingress | grep -Eo 'match .*|mirred .*' | sed "s/^/$port /"
+                tc filter show dev $port ingress |
+                    awk '/ match / {{ m = m " " $2 $4 }} /mirred/ {{ print m, $0; m = "" }}' |
+                    sed "s/^/$port /"
             done 2>/dev/null
             {weights if group else ""}
             cd {self.state} && ls *-bridge.json; cat duties.json

@@ -38,7 +38,9 @@ class XenSubject(Subject):
         bridge fdb show br xenbr0 | grep static | sort
         tc qdisc show
         for port in vif1.0 vif2.0 eth1; do
-            tc filter show dev $port ingress | grep -Eo 'match .*|mirred .*' | sed "s/^/$port /"
+            tc filter show dev $port ingress |
+                awk '/ match / { m = m " " $2 $4 } /mirred/ { print m, $0; m = "" }' |
+                sed "s/^/$port /"
         done 2>/dev/null
         for comm in /proc/[0-9]*/comm; do
             read -r name <$comm; pid=${comm%/comm}
