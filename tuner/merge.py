@@ -4,9 +4,10 @@ A snapshot is JSON; nothing else is known of it here, so this serves every kind 
 part (a leaf of the tree) three values tell whose it is: as found, as we set it, as it is now. What
 is neither as found nor as we ever set it is somebody else's, and stays.
 
-A list of numbers, such as cores, is one part. Any other list, such as the entries of a table, is a
-set, in the order in which its host sorts it, and each of its members is a part: one that we set
-goes and one that we took away comes back, even where we were cut off after some of them.
+A list of numbers, such as cores, is one value. Any other is a table, whose entries come and go one
+by one: a change or an undo that was cut off leaves some of each, and so does a watcher that takes
+back what is no longer true. Such a table is ours, too. Tables beside each other rely on each other
+(a bridge's redirects on its static addresses), so they are ours together or not at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,16 +29,17 @@ class Merged(Record, frozen=True):
     kept: tuple[str, ...] = ()
 
 
-def merge(found: bytes, ours: Sequence[bytes], now: bytes) -> Merged:
+def merge(found: bytes, ours: Sequence[bytes], now: bytes, *, halves: bool = True) -> Merged:
     """The snapshot ``found``, with those parts of ``now`` that are not in any of ``ours``.
 
+    Without ``halves``, tables that are partly as found and partly as in ``ours`` are not ours.
     Raises HostError for what is no snapshot.
     """
     if now == found:
         return Merged(snapshot=found)
     kept: list[str] = []
     trees = [_tree(snapshot) for snapshot in ours]
-    tree = _merge(_tree(found), trees, _tree(now), "", kept)
+    tree = _merge(_tree(found), trees, _tree(now), "", kept, halves=halves)
     if not kept:
         return Merged(snapshot=found)
     return Merged(snapshot=msgspec.json.encode(tree), kept=tuple(kept))
@@ -45,7 +47,7 @@ def merge(found: bytes, ours: Sequence[bytes], now: bytes) -> Merged:
 
 def same(one: bytes, other: bytes) -> bool:
     """Whether two snapshots say the same, in whatever order."""
-    return one == other or not changed(one, other)
+    return one == other or _tree(one) == _tree(other)
 
 
 def changed(expected: bytes, now: bytes) -> tuple[str, ...]:
@@ -76,47 +78,53 @@ def _in(other: Tree, tree: Tree) -> Tree:
     return {key: _in(other[key], value) for key, value in tree.items() if key in other}
 
 
-def _merge(found: Tree, ours: Sequence[Tree], now: Tree, path: str, kept: list[str]) -> Tree:
+def _merge(
+    found: Tree, ours: Sequence[Tree], now: Tree, path: str, kept: list[str], *, halves: bool
+) -> Tree:
     if not (isinstance(found, Mapping) and isinstance(now, Mapping)):
         if now == found or now in ours:
             return found
-        if _is_set(found) and _is_set(now):
-            return _merge_sets(found, [tree for tree in ours if _is_set(tree)], now, path, kept)
         kept.append(path)
         return now
+    had = [tree for tree in ours if isinstance(tree, Mapping)]
+    mine = {key: [tree[key] for tree in had if key in tree] for key in {**found, **now}}
+    half_done = halves and _half_done(found, mine, now)
     merged: dict[str, Tree] = {}
-    for key in dict.fromkeys([*found, *now]):
+    for key, values in mine.items():
         below = f"{path} {key}".strip()
-        had = [tree for tree in ours if isinstance(tree, Mapping)]
-        mine = [tree[key] for tree in had if key in tree]
         if key in found and key in now:
-            merged[key] = _merge(found[key], mine, now[key], below, kept)
-        elif key in found and len(mine) < len(had):
+            if half_done and _is_table(found[key]) and _is_table(now[key]):
+                merged[key] = found[key]
+            else:
+                merged[key] = _merge(found[key], values, now[key], below, kept, halves=halves)
+        elif key in found and len(values) < len(had):
             merged[key] = found[key]  # we had taken it away
         elif key in found:
             kept.append(below)  # somebody else has
-        elif now[key] not in mine:
+        elif now[key] not in values:
             merged[key] = now[key]
             kept.append(below)
     return merged
 
 
-def _is_set(tree: Tree) -> bool:
-    return isinstance(tree, list) and not any(isinstance(part, int | float) for part in tree)
+def _half_done(
+    found: Mapping[str, Tree], ours: Mapping[str, Sequence[Tree]], now: Mapping[str, Tree]
+) -> bool:
+    """Whether tables hold only what was found or set by us, and lack only what we took away."""
+    for key in found.keys() & now.keys():
+        if not (_is_table(found[key]) and _is_table(now[key])):
+            continue
+        mine = [table for table in ours[key] if _is_table(table)]
+        if now[key] in (found[key], *mine):
+            continue
+        gone = [entry for entry in found[key] if entry not in now[key]]
+        known = [*found[key], *(entry for table in mine for entry in table)]
+        if any(entry not in known for entry in now[key]):
+            return False
+        if any(all(entry in table for table in mine) for entry in gone):
+            return False
+    return True
 
 
-def _merge_sets(
-    found: list[Tree], ours: Sequence[list[Tree]], now: list[Tree], path: str, kept: list[str]
-) -> list[Tree]:
-    """Their members that are as found, and those that somebody else has put there."""
-    gone = [part for part in found if part not in now and all(part in mine for mine in ours)]
-    new = [part for part in now if part not in found and not any(part in mine for mine in ours)]
-    if not gone and not new:
-        return found
-    kept.append(path)
-    return sorted([part for part in found if part not in gone] + new, key=_in_order)
-
-
-def _in_order(part: Tree) -> Tree:
-    """What hosts sort by: a record by its fields in their order."""
-    return list(part.values()) if isinstance(part, Mapping) else part
+def _is_table(tree: Tree) -> bool:
+    return isinstance(tree, list) and not any(isinstance(entry, int | float) for entry in tree)

@@ -40,7 +40,7 @@ from tuner.journal import Held as HeldForAPerson
 from tuner.merge import changed, same
 from tuner.settings import differences
 from tuner.state import FOR_A_PERSON, Held, LiveHost
-from tuner.undo import RESTORE_TRIES, put_back, recover, undoing
+from tuner.undo import RESTORE_TRIES, insist_it_is_ours, put_back, recover, undoing
 from tuner.watchdog import Reverted
 
 RENEWALS = 6
@@ -149,8 +149,12 @@ class Transaction:
         if self._confirming is not None and self._is_confirmed():
             return  # it was told after all
         self._now = None
-        _insist_it_is_ours(self._held)
-        kept = put_back(self._held, self.pending)
+        insist_it_is_ours(self._held)
+        try:
+            kept = put_back(self._held, self.pending)
+        except HostError:
+            self._sure = False  # it may have been cut off in the middle
+            raise
         if kept:
             reason += f"; kept what somebody else set meanwhile: {', '.join(kept)}"
         self.journal.close(Restored(reason=reason, kept=kept))
@@ -260,7 +264,7 @@ def lent(held: Held, reason: str) -> Iterator[None]:
     finally:
         with interrupts():
             renewals.end()
-            _insist_it_is_ours(held)
+            insist_it_is_ours(held)
             put_back(held, Pending(begun=begun, sure=False))
             held.journal.close(Restored())
 
@@ -303,16 +307,6 @@ def _insist(trial: Transaction, reason: str) -> None:
                 ) from error
         else:
             return
-
-
-def _insist_it_is_ours(held: Held) -> None:
-    """Raise HostBusy where another tuner has taken the host: it has put it back, too."""
-    try:
-        held.renew()
-    except HostBusy:
-        raise
-    except HostError:
-        pass  # a watchdog that fails is one more reason to undo
 
 
 class _Renewals(threading.Thread):

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from envs.errors import CommandFailed, HostError, InputError, NotApplied
+from envs.errors import CommandFailed, HostBusy, HostError, InputError, NotApplied
 from envs.host import Host
 from envs.hosts.change import Command
 from tuner.interrupts import interrupts
@@ -52,16 +52,41 @@ def put_back(held: Held, pending: Pending) -> tuple[str, ...]:
 
     Where it is not known what is ours, everything is put back: a host left half changed is worse
     than an edit undone. Where the host cannot be read, whatever still can be is put back, as its
-    watchdog would, and HostError says why the rest cannot.
+    watchdog would, and HostError says why the rest cannot. What does not take is tried again:
+    perhaps a person has set it in that very moment, which the next look tells.
     """
+    host, found = held.host, pending.begun.snapshot.encode()
+    ours, sure = [snapshot.encode() for snapshot in pending.ours], pending.sure
+    tries_left = RESTORE_TRIES
     try:
-        for _ in range(RESTORE_TRIES - 1):
-            with suppress(NotApplied):
-                return _merged_back(held.host, pending)
-        return _merged_back(held.host, pending)
+        while True:
+            tries_left -= 1
+            now = _look(host, found)
+            # What does not take though no command fails cannot be, as where a port has gone.
+            halves = tries_left > 0 or not sure
+            wanted = merge(found, ours if sure else [*ours, now], now, halves=halves)
+            try:
+                _restore(host, wanted.snapshot, now)
+            except NotApplied:
+                if not tries_left:
+                    raise
+                sure = sure and not _has_failed(host)  # if so, what is there is half done
+                insist_it_is_ours(held)
+            else:
+                return wanted.kept
     finally:
         with suppress(HostError):  # to be back comes first, and to say so
             held.note()
+
+
+def insist_it_is_ours(held: Held) -> None:
+    """Raise HostBusy where another tuner has taken the host: it has put it back, too."""
+    try:
+        held.renew()
+    except HostBusy:
+        raise
+    except HostError:
+        pass  # a watchdog that fails is one more reason to undo
 
 
 def undoing(host: Host, pending: Pending) -> tuple[Command, ...]:
@@ -84,25 +109,28 @@ def _generation(generations: tuple[Generation, ...], number: int) -> Generation:
     return generations[number - 1]
 
 
-def _merged_back(host: Host, pending: Pending) -> tuple[str, ...]:
-    """Put back what is ours by now. Raises NotApplied naming what did not take.
-
-    That may be what a person has just set: the next look knows it for theirs.
-    """
-    found = pending.begun.snapshot.encode()
+def _look(host: Host, found: bytes) -> bytes:
+    """The host as it is. Where it cannot be read, what can be is put back, and HostError raised."""
     try:
-        now = host.snapshot()
+        return host.snapshot()
     except HostError:
         if isinstance(host, LiveHost):
             for command in host.restoring(found):
                 with suppress(CommandFailed):
                     host.transport.run(command)
         raise
-    ours = [snapshot.encode() for snapshot in pending.ours]
-    wanted = merge(found, ours if pending.sure else [*ours, now], now)
-    if not same(wanted.snapshot, now):
-        host.restore(wanted.snapshot)
-        left = missed(wanted.snapshot, host.snapshot())
-        if left:
-            raise NotApplied(f"the host could not be put back: {', '.join(left)}")
-    return wanted.kept
+
+
+def _restore(host: Host, wanted: bytes, now: bytes) -> None:
+    """Put a host back and read that back. Raises NotApplied naming what did not take."""
+    if same(wanted, now):
+        return
+    host.restore(wanted)
+    left = missed(wanted, host.snapshot())
+    if left:
+        raise NotApplied(f"the host could not be put back: {', '.join(left)}")
+
+
+def _has_failed(host: Host) -> bool:
+    """Whether one of the commands that have set the host lately did not work."""
+    return isinstance(host, LiveHost) and any(result.rc for result in host.did)

@@ -9,9 +9,7 @@ from envs.errors import HostError
 from tuner.merge import changed, merge, missed, same
 
 keys = st.sampled_from("abc")
-tables = st.lists(st.lists(keys, min_size=2, max_size=2), max_size=3, unique_by=tuple).map(sorted)
-cores = st.lists(st.integers(0, 2), min_size=1, max_size=2)
-leaves = st.one_of(st.integers(0, 3), st.none(), cores, tables)
+leaves = st.one_of(st.integers(0, 3), st.none(), st.lists(st.integers(0, 2), max_size=2))
 trees = st.dictionaries(keys, st.one_of(leaves, st.dictionaries(keys, leaves)))
 
 
@@ -54,25 +52,44 @@ def test_one_edit_among_our_changes_is_kept_and_named() -> None:
     assert same(merged.snapshot, text(expected))
 
 
-def test_a_table_that_we_have_half_changed_or_half_put_back_goes_back_whole() -> None:
-    found, ours = {"static": [["a", "1"]]}, {"static": [["b", "1"], ["c", "2"]]}
-    for half in ([["a", "1"], ["c", "2"]], [["b", "1"]], []):
-        merged = merge(text(found), [text(found), text(ours)], text({"static": half}))
-        assert same(merged.snapshot, text(found))
-        assert merged.kept == ()
+PINS, FILTERS = [["a", "1"], ["b", "2"]], [{"to": "1"}, {"to": "2"}]
+STOCK, DIRECT = {"static": [], "redirects": []}, {"static": PINS, "redirects": FILTERS}
 
 
-def test_in_a_table_each_entry_is_whose_it_is() -> None:
-    found, ours = {"t": [{"at": 1}, {"at": 3}]}, {"t": [{"at": 1}, {"at": 3}, {"at": 4}]}
-    now = {"t": [{"at": 1}, {"at": 2}, {"at": 4}]}
-    merged = merge(text(found), [text(ours)], text(now))
-    assert merged.snapshot == text({"t": [{"at": 1}, {"at": 2}]})
-    assert merged.kept == ("t",)
+@pytest.mark.parametrize(("found", "ours"), [(STOCK, DIRECT), (DIRECT, STOCK)])
+@given(data=st.data())
+def test_tables_that_are_half_changed_or_half_put_back_go_back_whole(
+    found: dict[str, list[object]], ours: dict[str, list[object]], data: st.DataObject
+) -> None:
+    half = {
+        table: [entry for entry in DIRECT[table] if data.draw(st.booleans())] for table in DIRECT
+    }
+    merged = merge(text(found), [text(found), text(ours)], text(half))
+    assert (merged.snapshot, merged.kept) == (text(found), ())
 
 
-def test_cores_are_one_part() -> None:
-    found, ours, now = {"g1": [0, 1]}, {"g1": [0]}, {"g1": [1]}
-    assert same(merge(text(found), [text(ours)], text(now)).snapshot, text(now))
+def test_a_table_with_an_entry_of_somebody_else_s_stays_and_so_do_those_beside_it() -> None:
+    theirs = {"static": [["c", "3"]], "redirects": FILTERS[:1]}
+    merged = merge(text(STOCK), [text(DIRECT)], text(theirs))
+    assert (merged.snapshot, merged.kept) == (text(theirs), ("static", "redirects"))
+
+
+def test_a_table_that_lacks_what_we_left_there_stays_and_so_do_those_beside_it() -> None:
+    """Redirects must not come back without the static address that somebody has removed."""
+    lean = {"static": PINS, "redirects": []}
+    theirs = {"static": PINS[:1], "redirects": FILTERS[:1]}
+    merged = merge(text(DIRECT), [text(DIRECT), text(lean)], text(theirs))
+    assert (merged.snapshot, merged.kept) == (text(theirs), ("static", "redirects"))
+
+
+def test_half_a_table_is_not_ours_where_that_is_ruled_out() -> None:
+    half = {"static": PINS[:1], "redirects": []}
+    assert merge(text(STOCK), [text(DIRECT)], text(half), halves=False).kept == ("static",)
+
+
+def test_cores_are_one_value() -> None:
+    found, ours, theirs = {"g1": [0, 1]}, {"g1": [2, 3]}, {"g1": [1, 2]}
+    assert merge(text(found), [text(ours)], text(theirs)).kept == ("g1",)
 
 
 def test_what_has_gone_or_come_without_us_is_left_gone_or_there() -> None:

@@ -209,5 +209,5 @@ def _plugs(
     entries = iproute.entries(fdb.out) if fdb.rc == 0 else ()
     learned = {entry.mac for entry in entries if entry.ifname == out and not entry.state}
     pinned = {entry.mac for entry in entries if entry.ifname == out and entry.state == "static"}
-    known = pinned | learned if len(pinned | learned) <= _STRANGERS else pinned
+    known = next((s for s in (pinned | learned, pinned) if len(s) <= _STRANGERS), set())
     yield from (Plug(port=out, mac=mac, guest=False) for mac in sorted(known))

@@ -62,7 +62,8 @@ class Row(Record, frozen=True):
     def failed(self) -> bool:
         """Whether anything is not as it must be."""
         confirmed = self.outcome.startswith("as confirmed")
-        told = self.status == "unreadable" or confirmed == (self.status in ("confirmed", "changed"))
+        left_open = self.status in ("unreadable", "interrupted")
+        told = left_open or confirmed == (self.status in ("confirmed", "changed"))
         crashed = "crashed" in self.error
         return self.outcome == NOT_BACK or bool(self.left) or crashed or not told
 
@@ -223,8 +224,9 @@ def _thrown(child: Child) -> tuple[float, str]:
 def _match(subject: Subject, child: Child, mishap: Mishap, play: str) -> str:
     """How the host is, if that is one of the ways it may be."""
     told = subject.shell(f"cat {subject.state}/journal.jsonl")
+    armed = bool(subject.shell(f"ls {subject.state}/undo {subject.state}/undone"))
     now = _without(subject.readings(), mishap)
-    for name, readings in _allowed(subject, child.code, play, told):
+    for name, readings in _allowed(subject, child.code, play, told, armed=armed):
         if _without(readings, mishap) == now:
             return name
         if _without(subject.edited(readings), mishap) == now:
@@ -233,10 +235,14 @@ def _match(subject: Subject, child: Child, mishap: Mishap, play: str) -> str:
 
 
 def _allowed(
-    subject: Subject, code: int | None, play: str, told: str
+    subject: Subject, code: int | None, play: str, told: str, *, armed: bool
 ) -> Iterator[tuple[str, Readings]]:
-    """The ways the host may be: as confirmed if it was told so, as found unless it must not."""
-    confirmed = '"event":"confirmed"' in told and '"event":"rolling-back"' not in told
+    """The ways the host may be: as confirmed if it was told so, as found unless it must not.
+
+    A rollback that could not arm the watchdog touches nothing.
+    """
+    begun = '"event":"rolling-back"' in told and (armed or code == 0)
+    confirmed = '"event":"confirmed"' in told and not begun
     if confirmed and (play == "keep" or code != 0):
         yield "as confirmed", subject.changed
     if not confirmed or (play == "keep" and code is None):

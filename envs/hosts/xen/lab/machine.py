@@ -45,9 +45,10 @@ PATIENCE = 1200.0
 
 _HERE = Path(__file__).parent
 _SNAPSHOT = "ready"
-_PAUSE = "xl list | awk 'NR > 1 && $2 > 0 { print $1 }' | xargs -n 1 xl pause"
+_TELL = 'set -e; listed=$(xl list); echo "$listed" | awk'
+_PAUSE = f"{_TELL} '$2 ~ /^[1-9]/ {{ print $1 }}' | xargs -rn 1 xl pause"
 """QEMU takes snapshots that it then refuses to load while a core runs a PVH guest."""
-_GO_ON = "xl list | awk '$5 ~ /p/ { print $1 }' | xargs -r -n 1 xl unpause"
+_GO_ON = f"{_TELL} '$5 ~ /p/ {{ print $1 }}' | xargs -rn 1 xl unpause"
 _PID = "qemu.pid"
 _MEMORY = {"machine": "1536M", "dom0": "512M"}
 
@@ -173,10 +174,14 @@ class Machine:
 
     def _resume(self) -> None:
         """Raises SnapshotLost where there is no snapshot, or one of another version of QEMU."""
+        if not self._disk.exists():
+            raise SnapshotLost(f"no snapshot yet in {self.folder}")
         try:
             self._start(self._disk, ("-loadvm", _SNAPSHOT))
         except HostError as error:
-            raise SnapshotLost(str(error)) from error
+            if "VM state" in str(error):
+                raise SnapshotLost(str(error)) from error
+            raise
         self._await(_GO_ON)
 
     def _end(self) -> None:
