@@ -260,7 +260,10 @@ def libvirt_of(uri: str) -> Libvirt | None:
         return Libvirt(uri="qemu:///system")
     scheme, _, rest = uri.partition(":")
     kind = scheme.partition("+")[0]
-    path = urlsplit(uri).path
+    try:
+        path = urlsplit(uri).path
+    except ValueError:  # such as a bracket that is never closed
+        path = "?"
     if kind == "kvm" and path in ("", "/"):
         return None
     if kind == "qemu" and path in ("/system", "/session") and "?" not in uri and rest[:2] == "//":

@@ -18,6 +18,7 @@ def test_what_names_no_host_is_refused_with_what_is_known(uri: str) -> None:
         "qemu:system",
         "qemu:///",
         "qemu:///embed?root=/tmp",
+        "qemu://[/system",
         "qemu+ssh://host/system?keyfile=k",
         "qemu:///system?socket=/x",
         "kvm:///system",
