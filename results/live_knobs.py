@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from envs.host import HostSpec, Settings
 from envs.hosts.kvm import lab as kvm_lab
 from envs.hosts.kvm.host import LAB, KvmHost
-from envs.hosts.transport import RecordingTransport, output
+from envs.hosts.transport import RecordingTransport
 from envs.hosts.xen import lab as xen_lab
 from envs.hosts.xen.host import XenHost
 from envs.reward import bandwidth, cores_used
@@ -38,7 +38,11 @@ Read = Callable[[], Readings]
 def main() -> None:
     """Show the knobs of the host that is asked for."""
     with {"kvm": kvm, "xen": xen}[sys.argv[1]]() as (host, transport, script):
-        show(host, transport, lambda: lines(output(transport, ["sh", "-c", f"{script}\ntrue"])))
+
+        def read() -> Readings:
+            return lines(transport.run(["sh", "-c", script], timeout=120.0).out)
+
+        show(host, transport, read)
 
 
 @contextmanager
