@@ -49,6 +49,8 @@ _TELL = 'set -e; listed=$(xl list); echo "$listed" | awk'
 _PAUSE = f"{_TELL} '$2 ~ /^[1-9]/ {{ print $1 }}' | xargs -rn 1 xl pause"
 """QEMU takes snapshots that it then refuses to load while a core runs a PVH guest."""
 _GO_ON = f"{_TELL} '$5 ~ /p/ {{ print $1 }}' | xargs -rn 1 xl unpause"
+_BOOTS = 3
+"""An emulated PVH guest now and then dies as it comes up: Xen starts it anew, as another domain."""
 _PID = "qemu.pid"
 _MEMORY = {"machine": "1536M", "dom0": "512M"}
 
@@ -164,13 +166,25 @@ class Machine:
     def _boot(self) -> None:
         fresh = self._disk.with_suffix(".new")
         base = ("-f", "qcow2", "-F", "raw", "-b", str(self._build / "dom0.ext4"))
-        _run(["qemu-img", "create", "-q", *base, str(fresh)])
-        self._start(fresh, ())
-        self._await("test -e /run/ready")
+        for _ in range(_BOOTS):
+            _run(["qemu-img", "create", "-q", *base, str(fresh)])
+            self._start(fresh, ())
+            self._await("test -e /run/ready")
+            if self._is_as_planned():
+                break
+            self.down()
+        else:
+            raise HostError(f"guests of the Xen host die as they come up: see {self.folder}")
         self.ssh(_PAUSE)
         qmp.tell(self._monitor, f"savevm {_SNAPSHOT}")
         fresh.rename(self._disk)
         self.ssh(_GO_ON)
+
+    def _is_as_planned(self) -> bool:
+        """Whether each guest is still the domain that was created first: 1, 2 and so on."""
+        numbers = range(1, 1 + len(self.kind.guests))
+        domids = self.ssh("; ".join(f"xl domid g{number}" for number in numbers)).split()
+        return domids == [str(number) for number in numbers]
 
     def _resume(self) -> None:
         """Raises SnapshotLost where there is no snapshot, or one of another version of QEMU."""
