@@ -1,7 +1,8 @@
 """Each knob of a KVM or a Xen host: what tools that are not ours read under it, and what it does.
 
-    sudo .venv/bin/python results/live_knobs.py kvm | tee results/live/kvm-knobs.txt
-    sudo .venv/bin/python results/live_knobs.py xen | tee results/live/xen-knobs.txt
+    export PYTHONPATH=.:tests:tests/tuner/faults
+    sudo -E .venv/bin/python results/live_knobs.py kvm | tee results/live/kvm-knobs.txt
+    sudo -E .venv/bin/python results/live_knobs.py xen | tee results/live/xen-knobs.txt
 
 The hosts are the labs: real hypervisors, but emulated, so that speeds compare with each other at
 most. Under each setting stands what virsh, taskset, xl, ip, bridge and tc print otherwise than
@@ -14,9 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from itertools import pairwise
 
+from kvm_subject import KvmSubject
 from msgspec.structs import replace
+from subject import Readings, lines
+from xen_subject import XenSubject
 
 from envs.host import HostSpec, Settings
 from envs.hosts.kvm import lab as kvm_lab
@@ -26,12 +30,9 @@ from envs.hosts.xen import lab as xen_lab
 from envs.hosts.xen.host import XenHost
 from envs.reward import bandwidth, cores_used
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "tuner" / "faults"))
-from kvm_subject import KvmSubject
-from subject import Readings, lines
-from xen_subject import XenSubject
-
 ROUNDS, SECONDS, SETTLE = 5, 2.0, 1.0
+LONG = 160
+"""Characters of a line of which only what differs is shown."""
 Read = Callable[[], Readings]
 
 
@@ -81,12 +82,23 @@ def show(host: KvmHost | XenHost, transport: RecordingTransport, read: Read) -> 
         for sign, some, others in (("-", before, now), ("+", now, before)):
             for line in some:
                 if line not in others:
-                    print(f"  {sign} {line.strip()}")
+                    print(f"  {sign} {_brief(line, others)}")
         host.restore(snapshot)
         print(f"  put back: {'all as before' if read() == before else 'NOT AS BEFORE'}\n")
     _measure(host, transport, {"as found": found, **settings})
     host.restore(snapshot)
     print(f"\nin the end: {'all as before' if read() == before else 'NOT AS BEFORE'}")
+
+
+def _brief(line: str, others: Readings) -> str:
+    """A line; of a long one only its beginning, and the words that the line like it has not."""
+    words = line.split()
+    alike = [other.split() for other in others if other.split()[:2] == words[:2]]
+    known = {pair for other in alike for pair in pairwise(other)}
+    if len(line) < LONG or not known:
+        return line.strip()
+    news = [" ".join(pair) for pair in pairwise(words) if pair not in known]
+    return " ".join((*words[:2], "...", *news))
 
 
 def _settings(spec: HostSpec, found: Settings) -> Mapping[str, Settings]:
