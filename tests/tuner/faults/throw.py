@@ -62,8 +62,10 @@ class Row(Record, frozen=True):
     def failed(self) -> bool:
         """Whether anything is not as it must be."""
         confirmed = self.outcome.startswith("as confirmed")
-        left_open = self.status in ("unreadable", "interrupted")
-        told = left_open or confirmed == (self.status in ("confirmed", "changed"))
+        # A rollback that could not be begun is noted and undone by: tuner rollback.
+        never_begun = self.play == "go back" and self.status == "interrupted"
+        changed = self.status in ("confirmed", "changed") or never_begun
+        told = self.status == "unreadable" or confirmed == changed
         crashed = "crashed" in self.error
         return self.outcome == NOT_BACK or bool(self.left) or crashed or not told
 
