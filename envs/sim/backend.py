@@ -16,7 +16,7 @@ def receive(s: State, me: int, c: int, vif: int) -> tuple[int, float]:
     q = s.vif[vif].nic_queue
     first = fifo.head(s, q, 0)
     most = min(s.batch, s.queue[q].packets)
-    most = bridge.burst(s, me, c, first.flow, first.kind, most)
+    most = bridge.burst(s, me, c, first, most, s.nic_packet + s.bridge)
     n, k, cost, free = 0, 0, 0.0, fifo.BATCH_BYTES
     while n < most:
         part = fifo.head(s, q, k)
@@ -164,8 +164,11 @@ def _collect(s: State, me: int, c: int, vif: int) -> tuple[int, float]:
     n, k, cost, total, free = 0, 0, 0.0, 0.0, fifo.BATCH_BYTES
     while n < most:
         part = fifo.head(s, q, k)
-        left = bridge.burst(s, me, c, part.flow, part.kind, most) - n
-        count = fifo.share(s, part, max(0, left), free)
+        each = s.backend_packet + s.bridge + s.backend_page
+        if s.copies_transmit:
+            each += fifo.bytes_of(part, part.packets) / part.packets * s.backend_byte
+        burst = bridge.burst(s, me, c, part, most, each)
+        count = fifo.share(s, part, max(0, burst - n), free)
         if count == 0:
             break
         size = fifo.bytes_of(part, count)

@@ -5,7 +5,7 @@ Its modes differ in the work they do for a packet (``State.bridge``), nothing el
 
 from envs.sim import cache, fifo, nic, traffic
 from envs.sim.compiled import compiled
-from envs.sim.state import ACK, BLOCKED, DELIVER, SEGMENTS, State
+from envs.sim.state import ACK, BLOCKED, DELIVER, RUNNING, SEGMENTS, Segment, State
 
 
 @compiled
@@ -30,24 +30,31 @@ def room(s: State, vif: int) -> int:
 
 
 @compiled
-def burst(s: State, me: int, c: int, f: int, kind: int, packets: int) -> int:
+def burst(s: State, me: int, c: int, part: Segment, packets: int, each: float) -> int:
     """How many packets to forward in one activation without looking at the queue again.
 
-    If the queue is emptied on another core at the same time, take turns with it in steps of half
-    the queue; one that is emptied on this core gets the whole batch before its turn. Who is awake
-    there works on what has come while the rest is still being handled: they go by half a batch.
+    There are ``packets``, the first of them in ``part``, and handling one takes ``each`` (ns). If
+    the queue is emptied on another core at the same time, take turns with it in steps of half the
+    queue; one that is emptied on this core gets the whole batch before its turn. Who is awake there
+    takes, as soon as it looks again, what has come by then: what is handled until the end of its
+    activation goes in one step, but an eighth of the batch at least, and half of it where it waits
+    for its core.
     """
-    vif = destination(s, f, kind)
+    vif = destination(s, part.flow, part.kind)
     if vif < 0:
         return packets
     port = s.vif[vif]
-    if port.deliverer == me or s.vcpu[port.deliverer].core == c:
+    awake = s.vcpu[port.deliverer]
+    if port.deliverer == me or awake.core == c:
         return packets
-    if s.vcpu[port.deliverer].state != BLOCKED:
-        packets = max(1, packets // 2)
     most = s.queue[port.queue].limit
     if s.through_ring:
         most += s.queue[port.rx_ring].limit
+    if awake.state == RUNNING:
+        looks_in = max(0.0, s.until[awake.core] - s.now)
+        packets = min(packets, max(packets // 8, int(looks_in / each)) + 1)
+    elif awake.state != BLOCKED:
+        packets = max(1, packets // 2)
     return min(packets, max(1, most // 2))
 
 

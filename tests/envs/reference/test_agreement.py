@@ -102,7 +102,7 @@ def test_they_agree_on_bulk_transmission(sink: str, offload: bool) -> None:
         offload=offload,
     )
     found = pair(scenario)
-    assert found.error("bandwidth") == pytest.approx(0.0, abs=0.15)
+    assert found.error("bandwidth") == pytest.approx(0.0, abs=0.12)
     assert found.error("cores") == pytest.approx(0.0, abs=0.15)
 
 
