@@ -1,11 +1,16 @@
-"""A real Xen beside the simulator: who gets the processor, by weights and caps.
+"""A real Xen beside the simulator: who gets the processor, by weights and caps, and dom0 boosted.
 
-    sudo .venv/bin/python results/real_xen.py | tee results/real_xen.txt
+    sudo .venv/bin/python results/real_xen.py shares | tee results/real_xen.txt
+    sudo .venv/bin/python results/real_xen.py boost | tee results/real_xen_boost.txt
 
 The real Xen is the lab ``--kind xen``: emulated, so no speed of it means anything, but shares do.
-Two guests that compute want one core: by weights, and one with a cap.
+``shares``: two guests that compute want one core, by weights, and one with a cap. ``boost``: a flow
+between two guests, while dom0 shares its core with a third that computes; dom0's weight as found
+and boosted, in turn.
 """
 
+import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
@@ -14,8 +19,9 @@ from msgspec.structs import replace
 
 from envs.host import Record, Sample
 from envs.hosts.xen import xl
-from envs.hosts.xen.lab import Kind, Machine
+from envs.hosts.xen.lab import Kind, Machine, flow
 from envs.hosts.xen.lab.machine import up
+from envs.reward import bandwidth
 from envs.scenario import (
     DriverDomain,
     Flow,
@@ -58,14 +64,21 @@ POOLS: Sequence[tuple[Name, str]] = (
     ("credit", ONE_CORE),
     ("credit", PINNED),
 )
+BESIDE_DOM0: Sequence[tuple[Name, str]] = (("credit", ONE_CORE), ("credit2", PINNED))
+NORMAL, BOOSTED = 256, 2048
 WEIGHTS_AND_CAPS = ((256, 0), (512, 0), (1024, 0), (256, 25))
 
 
 def main() -> None:
-    """Print the table."""
+    """Print one of the tables."""
+    {"shares": table_of_shares, "boost": table_of_boost}[sys.argv[1]]()
+
+
+def table_of_shares() -> None:
+    """Two guests that compute."""
     print(f"CPU time of g1 over that of g2, in {SECONDS:g} s, {TIMES} times\n")
     for scheduler, where in POOLS:
-        with machine(scheduler) as made:
+        with machine(Kind(scheduler=scheduler)) as made:
             arrange(made, scheduler, where)
             for weight, cap in WEIGHTS_AND_CAPS:
                 case = Case(scheduler=scheduler, where=where, weight=weight, cap=cap)
@@ -73,10 +86,82 @@ def main() -> None:
                 print(f"{case:62}   Xen {real}   SimHost {simulated_share(case):.2f}", flush=True)
 
 
+def table_of_boost() -> None:
+    """A flow through a dom0 that shares its core."""
+    print(f"Mb/s from g2 to g1 with dom0's weight {BOOSTED} over that with {NORMAL}, dom0 and a")
+    print(f"guest that computes on one core, {PAIRS} pairs of {SECONDS:g} s, in turns\n")
+    for scheduler, where in BESIDE_DOM0:
+        with machine(Kind(scheduler=scheduler, guests=("pv", "pv", "pv"))) as made:
+            beside_dom0(made, where)
+            gains = sorted(boost(made, scheduler))
+        above = sum(gain > 1.0 for gain in gains)
+        real = f"{statistics.median(gains):.2f} ({gains[0]:.2f} to {gains[-1]:.2f})"
+        simulated = simulated_boost(scheduler, where)
+        print(f"{scheduler:7} {where:30} Xen {real}, above 1 in {above}", end="")
+        print(f"   SimHost {simulated:.2f}", flush=True)
+
+
+def beside_dom0(made: Machine, where: str) -> None:
+    """Leave dom0 one core, with g3 that computes; g1 and g2, of which one sends, have others."""
+    if where == ONE_CORE:
+        made.ssh("for core in 1 2 3; do xl cpupool-cpu-remove Pool-0 $core; done")
+        made.ssh("""xl cpupool-create 'name="rest"' 'sched="credit"' 'cpus=["1", "2", "3"]'""")
+        made.ssh("xl cpupool-migrate 1 rest && xl cpupool-migrate 2 rest")
+    else:
+        made.ssh("xl vcpu-pin 0 all 0 && xl vcpu-pin 3 0 0")
+        made.ssh("xl vcpu-pin 1 0 1 && xl vcpu-pin 2 0 2")
+    made.ssh(f"echo '{BUSY}' | busybox nc -w 5 10.0.0.13 99")
+    flow(made)
+
+
+def boost(made: Machine, scheduler: Name) -> Iterator[float]:
+    """What dom0's weight brings, pair by pair; which comes first changes."""
+    for pair in range(PAIRS):
+        order = (NORMAL, BOOSTED) if pair % 2 else (BOOSTED, NORMAL)
+        rates = {weight: rate(made, scheduler, weight) for weight in order}
+        yield rates[BOOSTED] / rates[NORMAL]
+
+
+def rate(made: Machine, scheduler: Name, weight: int) -> float:
+    """Bytes a second that reach g1 with a weight of dom0, by dom0's clock."""
+    look = "cut -d' ' -f1 /proc/uptime; cat /sys/class/net/vif1.0/statistics/tx_bytes"
+    told = made.ssh(
+        f"xl {xl.SCHEDULERS[scheduler]} -d 0 -w {weight}; sleep 2; {look}; sleep {SECONDS}; {look}"
+    )
+    began, before, ended, after = map(float, told.split())
+    return (after - before) / (ended - began)
+
+
+def simulated_boost(scheduler: Name, where: str) -> float:
+    """What the simulator gives for that, median of as many loads."""
+    guests = (GuestKind(name="g1"), GuestKind(name="g2"), GuestKind(name="g3", role="cpu", vifs=0))
+    scenario = replace(
+        _scenario(scheduler, 4, guests[2]),
+        guests=guests,
+        flows=(Flow(source="g2", sink="g1"),),
+    )
+    return statistics.median(_boosted(scenario, where, seed) for seed in range(PAIRS))
+
+
+def _boosted(scenario: Scenario, where: str, seed: int) -> float:
+    host = SimHost(scenario, seed)
+    spec, stock = host.describe(), host.settings()
+    place: dict[str, Sequence[int]] = {backend.name: (0,) for backend in spec.backends}
+    place |= {"g1/0": (1,), "g2/0": (2,), "g3/0": (0,)}
+    if where == ONE_CORE:
+        place |= {"g1/0": (1, 2, 3), "g2/0": (1, 2, 3)}
+    rates = []
+    for weight in (NORMAL, BOOSTED):
+        found = {**stock.weight, spec.driver_domain: weight}
+        host._settings = replace(stock, placement=place, weight=found)  # noqa: SLF001 (see below)
+        rates.append(bandwidth(host.measure(3.0)))
+    return rates[1] / rates[0]
+
+
 @contextmanager
-def machine(scheduler: Name) -> Iterator[Machine]:
+def machine(kind: Kind) -> Iterator[Machine]:
     """A host as it was when its guests had come up."""
-    made = up(Kind(scheduler=scheduler))
+    made = up(kind)
     try:
         yield made
     finally:

@@ -27,8 +27,6 @@ HERE = Path(__file__).parent
 CODE = HERE.parent / "envs" / "reference"
 RAW = HERE.parent / "runs" / "reference" / "reference.json"
 WORST = 20
-STEADY = 0.05
-"""How far apart the reference's own measurements are at most where chance plays little part."""
 
 
 class Outcome(Record, frozen=True):
@@ -56,13 +54,14 @@ def main() -> None:
     pairs: dict[str, Pair] = {}
     for at, case in enumerate(todo, 1):
         key = f"{case.key}/{_code():08x}"
-        old = known.get(key)
-        if old is None and options.only_fast:
+        reference = known[key].reference if key in known else ()
+        if not options.only_fast:
+            reference = agreement.by_reference(case, effort, reference)
+        if not reference:
             continue
-        reference = old.reference if old else agreement.by_reference(case, effort)
-        fast = agreement.by_fast(case, effort)
+        fast = agreement.by_fast(case, effort, reference)
         pairs[key] = Pair(seed=case.seed, number=case.number, reference=reference, fast=fast)
-        if old is None:
+        if key not in known or known[key].reference != reference:
             _write(options.raw, Outcome(effort=effort, pairs={**known, **pairs}))
             print(f"{at}/{len(todo)} {_line(case, pairs[key])}", flush=True)
     found = agreement.summary(list(pairs.values()))
@@ -77,7 +76,7 @@ def _read(path: Path, effort: Effort) -> Mapping[str, Pair]:
     if not path.exists():
         return {}
     found = msgspec.json.decode(path.read_bytes(), type=Outcome)
-    return found.pairs if found.effort == effort else {}
+    return found.pairs if found.effort.seconds == effort.seconds else {}
 
 
 def _write(path: Path, outcome: Outcome) -> None:
@@ -101,7 +100,10 @@ def _report(
     found: Summary, cases: Sequence[Case], pairs: Mapping[str, Pair], effort: Effort
 ) -> str:
     by_place = {(case.seed, case.number): case for case in cases}
-    steady = agreement.summary([pair for pair in pairs.values() if _is_steady(pair)])
+    first = effort.reference_runs
+    steady = agreement.summary(
+        [pair for pair in pairs.values() if agreement.steady(pair.reference[:first])]
+    )
     worst = sorted(pairs.values(), key=lambda p: -abs(p.error("bandwidth")))[:WORST]
     rows = "\n".join(_line(by_place[pair.seed, pair.number], pair) for pair in worst)
     return f"""# The fast simulator against the reference
@@ -109,8 +111,9 @@ def _report(
 `python results/reference.py`: {found.pairs} pairs of a scenario and a setting, from
 {found.scenarios} scenarios of the test seeds, each measured for {effort.seconds:g} s
 {effort.reference_runs} times by the reference and {effort.fast_runs} times by the fast simulator,
-from different beginnings. Errors are of the means, relative to the reference; *chance* is one
-measurement of the reference against another.
+from different beginnings; {effort.unsteady} times as often where the reference's first measurements
+are more than {agreement.STEADY:.0%} apart. Errors are of the means, relative to the reference;
+*chance* is one half of the reference's measurements against the other.
 
 | | median | 95th percentile | target | chance: median | 95th |
 |---|---|---|---|---|---|
@@ -119,8 +122,8 @@ measurement of the reference against another.
 | bandwidth, steady pairs | {_cells(steady.bandwidth)} | | {_cells(steady.chance_bandwidth)} |
 | cores, steady pairs | {_cells(steady.cores)} | | {_cells(steady.chance_cores)} |
 
-Steady are the {steady.pairs} pairs on which the reference agrees with itself to {STEADY:.0%} in
-bandwidth and in cores. On the others a timeout of 200 ms, say, falls into a run or not.
+Steady are the {steady.pairs} pairs whose first measurements by the reference agree in bandwidth and
+in cores. On the others a timeout of 200 ms, say, falls into a run or not.
 
 Rank correlation of bandwidth per core over the settings of a scenario, median over scenarios:
 {found.spearman:.3f} (target 0.95; the reference against itself {found.chance_spearman:.3f}).
@@ -134,10 +137,6 @@ reference.
 {rows}
 ```
 """
-
-
-def _is_steady(pair: Pair) -> bool:
-    return all(abs(pair.chance(what)) <= STEADY for what in ("bandwidth", "cores"))
 
 
 def _table(cases: Sequence[Case], pairs: Mapping[str, Pair]) -> str:

@@ -2,7 +2,8 @@
 
 A pair is a scenario of the test seeds and a setting: the stock one, or one made of random choices.
 Both simulators measure it several times, each from its own random beginnings, and the means are
-compared. How far the reference's own measurements are apart says how much of that is chance.
+compared. How far the reference's own measurements are apart says how much of that is chance; where
+its first ones are far apart, both measure more often.
 """
 
 import math
@@ -25,12 +26,20 @@ LEAST = 1e-3
 """Gb/s, and cores, below which a difference is of no matter."""
 
 
+STEADY = 0.05
+"""How far apart the reference's first measurements are at most where chance plays little part."""
+
+
 class Effort(Record, frozen=True):
-    """How long and how often each simulator measures a pair."""
+    """How long and how often each simulator measures a pair.
+
+    ``unsteady`` times as often where the reference's first runs are more than ``STEADY`` apart.
+    """
 
     seconds: float = 0.1
     reference_runs: int = 2
     fast_runs: int = 8
+    unsteady: int = 5
 
 
 class Run(Record, frozen=True):
@@ -76,8 +85,9 @@ class Pair(Record, frozen=True):
         return _apart(fast, reference)
 
     def chance(self, what: str) -> float:
-        """The first measurement of the reference to the mean of its others, less 1."""
-        return _apart(_mean(self.reference[:1], what), _mean(self.reference[1:], what))
+        """The first half of the reference's measurements to the others, less 1."""
+        first, others = halves(self.reference)
+        return _apart(_mean(first, what), _mean(others, what))
 
 
 class Agreement(Record, frozen=True):
@@ -124,16 +134,44 @@ def measured(host: Host, settings: Settings, seconds: float) -> Run:
     return Run(bandwidth=bandwidth(sample), cores=cores)
 
 
-def by_reference(case: Case, effort: Effort) -> tuple[Run, ...]:
-    """The reference's measurements."""
-    hosts = (ReferenceHost(case.scenario, seed) for seed in range(effort.reference_runs))
-    return tuple(measured(host, case.settings, effort.seconds) for host in hosts)
+def by_reference(case: Case, effort: Effort, known: tuple[Run, ...] = ()) -> tuple[Run, ...]:
+    """The reference's measurements, the first of which may be ``known``."""
+    runs = _more(ReferenceHost, case, effort, effort.reference_runs, known)
+    if steady(runs[: effort.reference_runs]):
+        return runs
+    return _more(ReferenceHost, case, effort, effort.unsteady * effort.reference_runs, runs)
 
 
-def by_fast(case: Case, effort: Effort) -> tuple[Run, ...]:
-    """The fast simulator's measurements."""
-    hosts = (SimHost(case.scenario, seed) for seed in range(effort.fast_runs))
-    return tuple(measured(host, case.settings, effort.seconds) for host in hosts)
+def by_fast(case: Case, effort: Effort, reference: Sequence[Run]) -> tuple[Run, ...]:
+    """The fast simulator's measurements, as many times more as the reference's."""
+    times = len(reference) // effort.reference_runs
+    return _more(SimHost, case, effort, times * effort.fast_runs, ())
+
+
+def steady(runs: Sequence[Run]) -> bool:
+    """Whether one half of some runs agrees with the other; a single one says nothing."""
+    first, others = halves(runs)
+    return not first or all(
+        abs(_apart(_mean(first, what), _mean(others, what))) <= STEADY
+        for what in ("bandwidth", "cores")
+    )
+
+
+def halves(runs: Sequence[Run]) -> tuple[Sequence[Run], Sequence[Run]]:
+    """The first half of some runs, and the others."""
+    return runs[: len(runs) // 2], runs[len(runs) // 2 :]
+
+
+def _more(
+    host: Callable[[Scenario, int], Host],
+    case: Case,
+    effort: Effort,
+    runs: int,
+    known: tuple[Run, ...],
+) -> tuple[Run, ...]:
+    """So many runs, each from its own beginning; those that are known are not done again."""
+    hosts = (host(case.scenario, seed) for seed in range(len(known), runs))
+    return known + tuple(measured(host, case.settings, effort.seconds) for host in hosts)
 
 
 def summary(pairs: Sequence[Pair]) -> Summary:
@@ -146,7 +184,7 @@ def summary(pairs: Sequence[Pair]) -> Summary:
         spearman=_ranks(ranked, lambda pair: (pair.fast, pair.reference)),
         chance_bandwidth=_agreement([pair.chance("bandwidth") for pair in pairs]),
         chance_cores=_agreement([pair.chance("cores") for pair in pairs]),
-        chance_spearman=_ranks(ranked, lambda p: (p.reference[:1], p.reference[1:])),
+        chance_spearman=_ranks(ranked, lambda pair: halves(pair.reference)),
         pairs=len(pairs),
         scenarios=len(scenarios),
     )

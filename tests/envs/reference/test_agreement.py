@@ -36,7 +36,8 @@ PLAIN = Scenario(
 def pair(scenario: Scenario, settings: Settings | None = None) -> Pair:
     used = settings or SimHost(scenario).settings()
     case = Case(seed=0, number=0, scenario=scenario, settings=used)
-    reference, fast = by_reference(case, EFFORT), by_fast(case, EFFORT)
+    reference = by_reference(case, EFFORT)
+    fast = by_fast(case, EFFORT, reference)
     return Pair(seed=0, number=0, reference=reference, fast=fast)
 
 
@@ -104,6 +105,18 @@ def test_they_agree_on_bulk_transmission(sink: str, offload: bool) -> None:
     found = pair(scenario)
     assert found.error("bandwidth") == pytest.approx(0.0, abs=0.12)
     assert found.error("cores") == pytest.approx(0.0, abs=0.15)
+
+
+def test_where_the_reference_is_apart_from_itself_both_measure_more_often() -> None:
+    effort = Effort(seconds=0.001, reference_runs=2, fast_runs=1, unsteady=2)
+    case = Case(seed=0, number=0, scenario=PLAIN, settings=SimHost(PLAIN).settings())
+    one, alike, other = (Run(bandwidth=gbps, cores=1.0) for gbps in (2.0, 2.05, 3.0))
+    assert by_reference(case, effort, (one, alike)) == (one, alike)
+    assert len(by_fast(case, effort, (one, alike))) == 1
+    more = by_reference(case, effort, (one, other))
+    assert more[:2] == (one, other)
+    assert more[2:] == by_reference(case, replace(effort, reference_runs=4))[2:]
+    assert len(by_fast(case, effort, more)) == 2
 
 
 def test_a_summary_counts_errors_and_ranks() -> None:

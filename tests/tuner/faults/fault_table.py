@@ -21,7 +21,7 @@ def read(path: Path) -> list[Row]:
 def table(rows: Sequence[Row]) -> str:
     """In all, and by fault and step: how many were thrown, and how each ended."""
     rows = [row for row in rows if row.step != NEVER]
-    hosts = Counter(row.host.partition(":")[0] for row in rows)
+    hosts = Counter(row.host.rstrip("0123456789") for row in rows)
     lines = [
         f"{len(rows)} faults ({told(hosts)}): {told(Counter(row.outcome for row in rows))}",
         f"left over, crashed or wrongly told: {sum(row.failed for row in rows)}",
