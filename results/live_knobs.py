@@ -28,9 +28,11 @@ from envs.hosts.kvm.host import LAB, KvmHost
 from envs.hosts.transport import RecordingTransport
 from envs.hosts.xen import lab as xen_lab
 from envs.hosts.xen.host import XenHost
+from envs.hosts.xen.lab import machine as xen_machine
 from envs.reward import bandwidth, cores_used
 
 ROUNDS, SECONDS, SETTLE = 5, 2.0, 1.0
+BUSY = "while :; do :; done </dev/null >/dev/null 2>&1 &"
 LONG = 160
 """Characters of a line of which only what differs is shown."""
 Read = Callable[[], Readings]
@@ -61,9 +63,11 @@ def kvm() -> Iterator[tuple[KvmHost, RecordingTransport, str]]:
 
 @contextmanager
 def xen() -> Iterator[tuple[XenHost, RecordingTransport, str]]:
-    """Two guests, one of which sends to the other."""
-    made = xen_lab.up()
+    """Two guests, one of which sends to the other all it can, and one that computes."""
+    made = xen_machine.up(xen_lab.Kind(guests=("pv", "pv", "pv")))
     try:
+        xen_lab.flow(made, 0)
+        made.ssh(f"echo '{BUSY}' | busybox nc -w 5 10.0.0.13 99")
         transport = RecordingTransport(made.transport)
         yield XenHost.open("lab:xen", transport), transport, XenSubject.script
     finally:

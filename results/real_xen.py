@@ -111,7 +111,7 @@ def beside_dom0(made: Machine, where: str) -> None:
         made.ssh("xl vcpu-pin 0 all 0 && xl vcpu-pin 3 0 0")
         made.ssh("xl vcpu-pin 1 0 1 && xl vcpu-pin 2 0 2")
     made.ssh(f"echo '{BUSY}' | busybox nc -w 5 10.0.0.13 99")
-    flow(made)
+    flow(made, 0)
 
 
 def boost(made: Machine, scheduler: Name) -> Iterator[float]:

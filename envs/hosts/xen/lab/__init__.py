@@ -10,7 +10,7 @@ from envs.hosts.xen.lab.machine import PATIENCE, PROGRAMS, Kind, Machine, missin
 __all__ = ["PROGRAMS", "Kind", "Machine", "find", "flow", "host", "missing", "up"]
 
 _SEND = """
-send="iperf3 -c 10.0.0.11 -t 86400 -b 10M --pacing-timer 100000 >/dev/null 2>&1 &"
+send="iperf3 -c 10.0.0.11 -t 86400 -b $mbits --pacing-timer 100000 >/dev/null 2>&1 &"
 echo "$send" | busybox nc -w 5 10.0.0.12 99
 """
 """Has the second guest send to the first, by the shell that it lends to its network.
@@ -41,9 +41,9 @@ def up() -> Machine:
     return made
 
 
-def flow(made: Machine) -> None:
-    """Have the second guest send to the first, and wait until that flows."""
-    made.ssh(_SEND)
+def flow(made: Machine, mbits: int = 10) -> None:
+    """Have the second guest send so many Mb/s to the first (0: all it can); wait until it flows."""
+    made.ssh(f"mbits={mbits}M; {_SEND}")
     deadline = time.monotonic() + PATIENCE
     while int(made.ssh("cat /sys/class/net/vif1.0/statistics/tx_bytes")) < _FLOWING:
         if time.monotonic() > deadline:
