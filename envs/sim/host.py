@@ -25,8 +25,8 @@ from envs.sim.state import STATE, State
 
 WARM_UP = 0.03
 """Seconds simulated before an interval, in which windows open and caches fill."""
-RESET = STATE.fields["segment"][1] if STATE.fields else 0
-"""Bytes of a state before its segments, which need no reset: an empty queue has none."""
+RESET = STATE.fields["asked"][1] if STATE.fields else 0
+"""Bytes of a state before what needs no reset: an empty queue has no segments."""
 
 
 class SimHost:

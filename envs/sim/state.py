@@ -12,7 +12,7 @@ from typing import Annotated, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-CORES, VCPUS, DOMAINS, VIFS, FLOWS, DUTIES = 32, 62, 40, 16, 24, 512
+CORES, VCPUS, DOMAINS, VIFS, FLOWS, DUTIES = 62, 62, 62, 60, 64, 1024
 LLCS = CORES
 SEGMENTS = 1024
 
@@ -344,7 +344,6 @@ class State:
     waiting: Annotated[list[int], DUTY_KINDS]
     latency: Annotated[list[int], LATENCIES]
     answered: Annotated[list[int], LATENCIES]
-    asked: Annotated[list[float], FLOWS * CONNECTIONS]
     stage: "Annotated[list[Stage], STAGES]"
     core: "Annotated[list[Core], CORES]"
     llc: "Annotated[list[Llc], LLCS]"
@@ -354,7 +353,8 @@ class State:
     flow: "Annotated[list[Flow], FLOWS]"
     duty: "Annotated[list[Duty], DUTIES]"
     queue: "Annotated[list[Queue], QUEUES]"
-    # last, and left as it is by a reset
+    # last, and left as they are by a reset: nothing is read from them that was not written before
+    asked: Annotated[list[float], FLOWS * CONNECTIONS]
     segment: "Annotated[list[Segment], QUEUES * SEGMENTS]"
 
 

@@ -30,7 +30,7 @@ SECONDS = 0.1
 STEPS = 64
 """Choices of each host: more than an episode has."""
 CHOICES = 1024
-SIZES = (1, 4, 16, 64, 256, 1024)
+SIZES = (1, 4, 16, 64, 256, 1024, 4096)
 
 
 class Clock:

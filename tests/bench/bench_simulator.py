@@ -23,7 +23,7 @@ from envs.sim.host import WARM_UP, SimHost
 
 STEP = 0.1
 REFERENCE_STEP = 0.02
-SIZES = ((4, 4), (8, 1), (8, 2), (8, 4), (8, 8), (8, 16), (16, 4), (32, 4))
+SIZES = ((4, 4), (8, 1), (8, 2), (8, 4), (8, 8), (8, 16), (16, 4), (32, 4), (62, 4), (62, 60))
 """Cores and guests of the hosts in the second table."""
 SCENARIOS = ("xen-2008-receive", "xen-2008-transmit", "xen-2008-mixed", "modern-kvm", "lab")
 

@@ -49,7 +49,7 @@ def test_a_scenario_goes_to_json_and_back() -> None:
     [
         ('colour = "red"', "unknown field `colour`"),
         ("offload = 3", r"Expected `bool`, got `int` - at `\$.offload`"),
-        ("topology = { cores = 0 }", r"topology.cores: 0 is outside 1..32"),
+        ("topology = { cores = 0 }", r"topology.cores: 0 is outside 1..62"),
         ("topology = { cores = 8, ghz = -1.0 }", "topology.ghz: must be above 0"),
         ("uplink = { llc = 9 }", "uplink.llc: there is no LLC domain 9"),
         ("uplink = { gbps = nan }", "uplink.gbps: must not be negative"),

@@ -1,5 +1,7 @@
 """What holds for every simulated host, whatever its scenario and settings."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,10 +18,12 @@ from envs.scenario import (
     Scenario,
     Scheduler,
     Stock,
+    Topology,
     generate,
     load,
     names,
 )
+from envs.scenario.records import MAX_CORES, MAX_VCPUS, MAX_VIFS
 from envs.sim.host import SimHost
 from envs.sim.state import DATA, SEGMENTS
 
@@ -68,6 +72,30 @@ def test_shipped_scenarios_move_data(name: str) -> None:
 def test_what_is_offered_is_delivered_dropped_or_queued(seed: int, more: bool) -> None:
     host = SimHost(made(seed, more=more))
     host.measure(SECONDS)
+    s = host._states[0]
+    for f, flow in enumerate(s["flow"][: s["flows"]]):
+        assert flow["offered"] == flow["delivered"] + flow["dropped"] + queued(host, f)
+
+
+@pytest.mark.parametrize(
+    ("kind", "guests"), [("netback-2007", MAX_VIFS), ("threads", MAX_VCPUS // 2)]
+)
+def test_the_largest_host_loses_nothing_either(
+    kind: Literal["netback-2007", "threads"], guests: int
+) -> None:
+    names = [f"g{k}" for k in range(guests)]
+    scenario = Scenario(
+        name="largest",
+        about="as many cores and guests as there may be, each with a flow",
+        guests=tuple(GuestKind(name=name) for name in names),
+        flows=tuple(Flow(source="outside", sink=name, kind="udp", gbps=0.1) for name in names),
+        topology=Topology(cores=MAX_CORES, per_llc=MAX_CORES // 2),
+        driver_domain=DriverDomain(kind=kind),
+        stock=Stock(tx_queue=256),
+    )
+    host = SimHost(scenario)
+    sample = host.measure(SECONDS)
+    assert all(port.inward.bytes > 0 for port in sample.vifs.values())
     s = host._states[0]
     for f, flow in enumerate(s["flow"][: s["flows"]]):
         assert flow["offered"] == flow["delivered"] + flow["dropped"] + queued(host, f)
