@@ -49,7 +49,7 @@ class Run(Record, frozen=True):
     cores: float
 
 
-Sides: TypeAlias = tuple[tuple[Run, ...], tuple[Run, ...]]
+Sides: TypeAlias = tuple[Sequence[Run], Sequence[Run]]
 
 
 class Case(Record, frozen=True):

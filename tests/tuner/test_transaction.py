@@ -1,54 +1,32 @@
 """Whatever happens, a host ends as it was found or as it was confirmed."""
 
 import os
-import re
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from expiry import expire
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from stumbling_host import FOUND, StumblingHost
+from trying import LEAN, LONGER, attempt, keep
 
 from envs.errors import CommandFailed, HostBusy, HostError, IllegalSetting, InputError, NotApplied
-from envs.host import Settings
 from envs.hosts.transport import LocalTransport, Result
 from tuner import state
 from tuner import transaction as transaction_module
-from tuner.commands.status import Status, examine
 from tuner.interrupts import Interrupted
 from tuner.transaction import lent, transaction
-from tuner.undo import recover, roll_back
 from tuner.watchdog import Reverted
-
-LONGER = replace(FOUND, tx_queue={"vif1": 1000, "vif2": 1000})
-LEAN = replace(FOUND, bridge="lean")
-SHORTER = replace(FOUND, tx_queue={"vif1": 8, "vif2": 8})
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> StumblingHost:
     return StumblingHost(tmp_path)
-
-
-def attempt(host: StumblingHost, *targets: Settings) -> None:
-    """Try settings without confirming any."""
-    with state.held(host) as held, transaction(held, "test") as trial:
-        for target in targets:
-            trial.apply(target)
-            trial.measure(1.0)
-
-
-def keep(host: StumblingHost, target: Settings) -> None:
-    with state.held(host) as held, transaction(held, "test") as trial:
-        trial.apply(target)
-        trial.confirm()
 
 
 def test_without_a_confirmation_the_host_is_as_found(host: StumblingHost) -> None:
@@ -172,21 +150,6 @@ def test_two_tuners_do_not_get_the_same_host(host: StumblingHost) -> None:
         attempt(host, LONGER)
 
 
-def test_what_a_killed_process_left_is_undone_by_the_next_transaction(host: StumblingHost) -> None:
-    abandon(host, LONGER)
-    with state.held(host) as held, transaction(held, "test") as trial:
-        assert trial.found == FOUND
-    assert host.now == FOUND
-
-
-def test_what_a_killed_process_left_is_undone_by_recover(host: StumblingHost) -> None:
-    abandon(host, LONGER)
-    with state.held(host) as held:
-        assert recover(held)
-        assert not recover(held)
-    assert host.now == FOUND
-
-
 def test_a_host_that_is_lent_comes_back_as_found(host: StumblingHost) -> None:
     def use() -> None:
         with state.held(host) as held, lent(held, "test"):
@@ -227,170 +190,6 @@ def test_who_a_host_is_lent_to_is_interrupted_once_it_has_put_itself_back(
     assert host.now == FOUND
 
 
-def test_rolling_back_goes_through_the_confirmed_changes_one_by_one(host: StumblingHost) -> None:
-    keep(host, LONGER)
-    keep(host, LEAN)
-    with state.held(host) as held:
-        roll_back(held)
-        assert host.now == LONGER
-        roll_back(held)
-        assert host.now == FOUND
-        with pytest.raises(InputError, match="nothing to roll back"):
-            roll_back(held)
-
-
-class Dying(LocalTransport):
-    """Kills the process after a verb of the watchdog's."""
-
-    def __init__(self, verb: str) -> None:
-        self.verb = verb
-
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
-        done = super().run(argv, stdin=stdin, timeout=timeout)
-        if self.verb in argv:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return done
-
-
-@pytest.mark.parametrize("verb", ["append", "arm"])
-def test_a_rollback_is_told_of_before_the_host_is_told_to_do_it_by_itself(
-    host: StumblingHost, verb: str
-) -> None:
-    keep(host, LONGER)
-
-    def work() -> None:
-        host.transport = Dying(verb)
-        with state.held(host) as held:
-            roll_back(held)
-
-    killed_in(work)
-    status = put_back_by_itself(host)
-    assert status.state == {"append": "interrupted", "arm": "reverted"}[verb]
-    with state.held(host) as held:
-        assert recover(held)
-    assert host.now == FOUND
-
-
-def test_rolling_back_keeps_what_somebody_else_has_changed_since(host: StumblingHost) -> None:
-    keep(host, LONGER)
-    host.now = replace(LONGER, bridge="lean")
-    with state.held(host) as held:
-        assert roll_back(held) == ("bridge",)
-    assert host.now == LEAN
-
-
-def test_an_edit_in_the_very_moment_of_a_rollback_stays(host: StumblingHost) -> None:
-    keep(host, LONGER)
-    host.calls.clear()
-    edited = replace(FOUND, tx_queue={**FOUND.tx_queue, "vif2": 777})
-
-    def edit(moment: str) -> bool:
-        if moment == "snapshot" and host.calls.count("restore") == 1:
-            host.now = edited
-        return False
-
-    host.stumble = edit
-    with state.held(host) as held:
-        assert roll_back(held) == ("tx_queue vif2",)
-    assert host.now == edited
-    assert examine("fake:", host).state == "untouched"
-
-
-def test_a_forced_rollback_undoes_that_as_well(host: StumblingHost) -> None:
-    keep(host, LONGER)
-    host.now = replace(LONGER, bridge="lean")
-    with state.held(host) as held:
-        assert roll_back(held, force=True) == ()
-    assert host.now == FOUND
-
-
-def test_rolling_back_to_an_earlier_change_undoes_all_after_it(host: StumblingHost) -> None:
-    keep(host, LONGER)
-    keep(host, LEAN)
-    keep(host, SHORTER)
-    with state.held(host) as held:
-        roll_back(held, to=2)
-        assert host.now == LONGER
-        assert len(held.journal.standing().generations) == 1
-        with pytest.raises(InputError, match="no confirmed change 2: there are 1"):
-            roll_back(held, to=2)
-
-
-def test_what_a_person_changed_after_a_tuner_was_killed_is_kept(host: StumblingHost) -> None:
-    abandon(host, LONGER)
-    host.now = replace(LONGER, weight={**FOUND.weight, "two": 99})
-    with state.held(host) as held:
-        assert "weight two" in recover(held)
-    assert host.now == replace(FOUND, weight={**FOUND.weight, "two": 99})
-
-
-def test_what_a_person_changed_is_kept_by_the_watchdog_of_a_tuner_that_was_killed(
-    host: StumblingHost,
-) -> None:
-    abandon(host, LONGER)
-    host.now = replace(LONGER, weight={**FOUND.weight, "two": 99})
-    status = put_back_by_itself(host)
-    assert host.now == replace(FOUND, weight={**FOUND.weight, "two": 99})
-    assert (status.state, status.edited) == ("reverted", ("weight two",))
-
-
-def test_a_host_that_cannot_be_put_back_is_left_to_its_watchdog(host: StumblingHost) -> None:
-    host.stumble = lambda moment: moment == "restore"
-    with pytest.raises(HostError, match="its watchdog will try again"):
-        attempt(host, LONGER)
-    status = examine("fake:", host)
-    assert status.state == "reverting"
-    assert re.search(r"its watchdog puts it back in \d+ s", status.summary)
-    assert put_back_by_itself(host).state == "reverted"
-    assert host.now == FOUND
-
-
-def test_what_a_person_changed_is_kept_while_a_rollback_dies(host: StumblingHost) -> None:
-    keep(host, LONGER)
-    host.now = replace(LONGER, bridge="lean")
-
-    def work() -> None:
-        host.transport = Dying("arm")
-        with state.held(host) as held:
-            roll_back(held)
-
-    killed_in(work)
-    assert put_back_by_itself(host).state == "reverted"
-    assert host.now == LEAN
-
-
-def test_a_tuner_killed_while_it_applies_is_undone_whole_by_the_watchdog(
-    host: StumblingHost,
-) -> None:
-    """Nobody knows what of a setting half applied is ours, and this one changed all of it."""
-    every = replace(
-        LONGER,
-        bridge="lean",
-        weight={**FOUND.weight, "driver": 2048},
-        placement=dict.fromkeys(FOUND.placement, (1,)),
-    )
-    abandon(host, every, halfway=True)
-    assert host.now not in (FOUND, every)
-    put_back_by_itself(host)
-    assert host.now == FOUND
-
-
-def test_all_settings_that_were_tried_are_undone_by_the_watchdog(host: StumblingHost) -> None:
-    abandon(host, LONGER, LEAN)
-    host.now = replace(LEAN, tx_queue=LONGER.tx_queue)  # as after a third that fell back
-    put_back_by_itself(host)
-    assert host.now == FOUND
-
-
-def test_a_tuner_killed_before_it_read_back_is_undone_whole(host: StumblingHost) -> None:
-    """Nobody knows what of a setting half applied is ours: being as found comes first."""
-    abandon(host, LONGER, halfway=True)
-    host.now = replace(LONGER, bridge="lean")
-    with state.held(host) as held:
-        recover(held)
-    assert host.now == FOUND
-
-
 def test_the_host_is_asked_once_more_by_a_newcomer(host: StumblingHost) -> None:
     newcomer = StumblingHost(host.state_dir / "elsewhere")
     with (
@@ -409,17 +208,6 @@ def test_a_sample_is_shorter_than_the_time_to_confirm(host: StumblingHost) -> No
         pytest.raises(InputError, match="--confirm-within 6"),
     ):
         trial.measure(3.0)
-
-
-def test_a_rollback_that_stumbles_is_finished_by_the_next_command(host: StumblingHost) -> None:
-    keep(host, LONGER)
-    host.stumble = lambda moment: moment == "restore halfway"
-    with state.held(host) as held, pytest.raises(HostError):
-        roll_back(held)
-    host.stumble = lambda _moment: False
-    with state.held(host) as held:
-        assert recover(held)
-    assert host.now == FOUND
 
 
 def test_somebody_else_s_change_ends_the_transaction_and_is_kept(host: StumblingHost) -> None:
@@ -463,17 +251,6 @@ def test_what_is_ours_is_not_taken_for_somebody_else_s_after_a_wrong_reading(
     assert host.now == FOUND
 
 
-def test_a_host_that_cannot_be_put_back_is_left_for_a_rollback(host: StumblingHost) -> None:
-    host.stumble = lambda moment: moment == "restore halfway"
-    with pytest.raises(HostError, match="tuner status"):
-        attempt(host, LONGER)
-    assert host.now != FOUND
-    host.stumble = lambda _moment: False
-    with state.held(host) as held:
-        assert recover(held)
-    assert host.now == FOUND
-
-
 @settings(max_examples=20)
 @given(st.sets(st.integers(0, 60), max_size=2), st.booleans())
 def test_a_host_that_stumbles_anywhere_ends_as_found_or_as_confirmed(
@@ -497,42 +274,3 @@ def test_a_host_that_stumbles_anywhere_ends_as_found_or_as_confirmed(
         assert host.now == (LONGER if confirmed else FOUND)
         with state.held(host) as held:
             assert held.journal.standing().pending is None
-
-
-def abandon(host: StumblingHost, *targets: Settings, halfway: bool = False) -> None:
-    """Do what a process does that is killed in the middle of a transaction."""
-
-    def kill(moment: str) -> bool:
-        if moment == "apply halfway":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return False
-
-    def work() -> None:
-        if halfway:
-            host.stumble = kill
-        with state.held(host) as held, transaction(held, "test") as trial:
-            for target in targets:
-                trial.apply(target)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    killed_in(work)
-
-
-def killed_in(work: Callable[[], None]) -> None:
-    """Do what kills its process, in one of its own."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        finally:
-            os._exit(1)  # else there would be two of this test suite
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-
-
-def put_back_by_itself(host: StumblingHost) -> Status:
-    """Have the lease run out, and what the status says when the watchdog has put the host back."""
-    expire(host.state_dir)
-    while (status := examine("fake:", host)).state in ("reverting", "busy"):
-        pass
-    return status

@@ -1,105 +1,225 @@
-"""A host put back where something goes wrong in the middle of a table of entries."""
+"""A change undone: by a command, by the next tuner, by the watchdog; a person's edit stays."""
 
-from collections import deque
-from collections.abc import Callable
+import os
+import re
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import pytest
+from msgspec.structs import replace
+from stumbling_host import FOUND, StumblingHost
+from trying import LEAN, LONGER, SHORTER, abandon, attempt, keep, killed_in, put_back_by_itself
 
-from envs.errors import NotApplied
-from envs.host import Settings
+from envs.errors import HostError, InputError
 from envs.hosts.transport import LocalTransport, Result
-from tuner.journal import Begun, Journal, Pending
-from tuner.state import Held
-from tuner.undo import RESTORE_TRIES, put_back
-
-Table = tuple[str, ...]
-STOCK: Table = ()
-DIRECT: Table = ("pin 1", "pin 2", "pin 3")
+from tuner import state
+from tuner.commands.status import examine
+from tuner.transaction import transaction
+from tuner.undo import recover, roll_back
 
 
-class Tables:
-    """A live host that is one table. ``does`` tells what restores make of it, else as told."""
-
-    def __init__(self, now: Table) -> None:
-        self.now = now
-        self.does: list[Callable[[Table], tuple[Table, int]]] = []
-        self.did: deque[Result] = deque()
-        self.transport = LocalTransport()
-        self.state_dir = Path("/nowhere")
-
-    def snapshot(self) -> bytes:
-        return encoded(self.now)
-
-    def restore(self, snapshot: bytes) -> None:
-        wanted = tuple(msgspec.json.decode(snapshot)["table"])
-        self.now, rc = self.does.pop(0)(wanted) if self.does else (wanted, 0)
-        self.did.append(Result(argv=("bridge",), rc=rc))
-
-    def settings(self) -> None:
-        """Not asked for here, as all that follows."""
-
-    describe = apply = measure = changes = restoring = close = settings
+@pytest.fixture
+def host(tmp_path: Path) -> StumblingHost:
+    return StumblingHost(tmp_path)
 
 
-def encoded(table: Table) -> bytes:
-    return msgspec.json.encode({"table": table})
+def test_what_a_killed_process_left_is_undone_by_the_next_transaction(host: StumblingHost) -> None:
+    abandon(host, LONGER)
+    with state.held(host) as held, transaction(held, "test") as trial:
+        assert trial.found == FOUND
+    assert host.now == FOUND
 
 
-def undo(host: Tables, found: Table, *ours: Table, folder: Path) -> tuple[str, ...]:
-    begun = Begun(
-        snapshot=encoded(found).decode(),
-        found=Settings(placement={}, weight={}, tx_queue={}),
-        reason="test",
+def test_what_a_killed_process_left_is_undone_by_recover(host: StumblingHost) -> None:
+    abandon(host, LONGER)
+    with state.held(host) as held:
+        assert recover(held)
+        assert not recover(held)
+    assert host.now == FOUND
+
+
+def test_rolling_back_goes_through_the_confirmed_changes_one_by_one(host: StumblingHost) -> None:
+    keep(host, LONGER)
+    keep(host, LEAN)
+    with state.held(host) as held:
+        roll_back(held)
+        assert host.now == LONGER
+        roll_back(held)
+        assert host.now == FOUND
+        with pytest.raises(InputError, match="nothing to roll back"):
+            roll_back(held)
+
+
+class Dying(LocalTransport):
+    """Kills the process after a verb of the watchdog's."""
+
+    def __init__(self, verb: str) -> None:
+        self.verb = verb
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+        done = super().run(argv, stdin=stdin, timeout=timeout)
+        if self.verb in argv:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+
+@pytest.mark.parametrize("verb", ["append", "arm"])
+def test_a_rollback_is_told_of_before_the_host_is_told_to_do_it_by_itself(
+    host: StumblingHost, verb: str
+) -> None:
+    keep(host, LONGER)
+
+    def work() -> None:
+        host.transport = Dying(verb)
+        with state.held(host) as held:
+            roll_back(held)
+
+    killed_in(work)
+    status = put_back_by_itself(host)
+    assert status.state == {"append": "interrupted", "arm": "reverted"}[verb]
+    with state.held(host) as held:
+        assert recover(held)
+    assert host.now == FOUND
+
+
+def test_rolling_back_keeps_what_somebody_else_has_changed_since(host: StumblingHost) -> None:
+    keep(host, LONGER)
+    host.now = replace(LONGER, bridge="lean")
+    with state.held(host) as held:
+        assert roll_back(held) == ("bridge",)
+    assert host.now == LEAN
+
+
+def test_an_edit_in_the_very_moment_of_a_rollback_stays(host: StumblingHost) -> None:
+    keep(host, LONGER)
+    host.calls.clear()
+    edited = replace(FOUND, tx_queue={**FOUND.tx_queue, "vif2": 777})
+
+    def edit(moment: str) -> bool:
+        if moment == "snapshot" and host.calls.count("restore") == 1:
+            host.now = edited
+        return False
+
+    host.stumble = edit
+    with state.held(host) as held:
+        assert roll_back(held) == ("tx_queue vif2",)
+    assert host.now == edited
+    assert examine("fake:", host).state == "untouched"
+
+
+def test_a_forced_rollback_undoes_that_as_well(host: StumblingHost) -> None:
+    keep(host, LONGER)
+    host.now = replace(LONGER, bridge="lean")
+    with state.held(host) as held:
+        assert roll_back(held, force=True) == ()
+    assert host.now == FOUND
+
+
+def test_rolling_back_to_an_earlier_change_undoes_all_after_it(host: StumblingHost) -> None:
+    keep(host, LONGER)
+    keep(host, LEAN)
+    keep(host, SHORTER)
+    with state.held(host) as held:
+        roll_back(held, to=2)
+        assert host.now == LONGER
+        assert len(held.journal.standing().generations) == 1
+        with pytest.raises(InputError, match="no confirmed change 2: there are 1"):
+            roll_back(held, to=2)
+
+
+def test_what_a_person_changed_after_a_tuner_was_killed_is_kept(host: StumblingHost) -> None:
+    abandon(host, LONGER)
+    host.now = replace(LONGER, weight={**FOUND.weight, "two": 99})
+    with state.held(host) as held:
+        assert "weight two" in recover(held)
+    assert host.now == replace(FOUND, weight={**FOUND.weight, "two": 99})
+
+
+def test_what_a_person_changed_is_kept_by_the_watchdog_of_a_tuner_that_was_killed(
+    host: StumblingHost,
+) -> None:
+    abandon(host, LONGER)
+    host.now = replace(LONGER, weight={**FOUND.weight, "two": 99})
+    status = put_back_by_itself(host)
+    assert host.now == replace(FOUND, weight={**FOUND.weight, "two": 99})
+    assert (status.state, status.edited) == ("reverted", ("weight two",))
+
+
+def test_a_host_that_cannot_be_put_back_is_left_to_its_watchdog(host: StumblingHost) -> None:
+    host.stumble = lambda moment: moment == "restore"
+    with pytest.raises(HostError, match="its watchdog will try again"):
+        attempt(host, LONGER)
+    status = examine("fake:", host)
+    assert status.state == "reverting"
+    assert re.search(r"its watchdog puts it back in \d+ s", status.summary)
+    assert put_back_by_itself(host).state == "reverted"
+    assert host.now == FOUND
+
+
+def test_what_a_person_changed_is_kept_while_a_rollback_dies(host: StumblingHost) -> None:
+    keep(host, LONGER)
+    host.now = replace(LONGER, bridge="lean")
+
+    def work() -> None:
+        host.transport = Dying("arm")
+        with state.held(host) as held:
+            roll_back(held)
+
+    killed_in(work)
+    assert put_back_by_itself(host).state == "reverted"
+    assert host.now == LEAN
+
+
+def test_a_tuner_killed_while_it_applies_is_undone_whole_by_the_watchdog(
+    host: StumblingHost,
+) -> None:
+    """Nobody knows what of a setting half applied is ours, and this one changed all of it."""
+    every = replace(
+        LONGER,
+        bridge="lean",
+        weight={**FOUND.weight, "driver": 2048},
+        placement=dict.fromkeys(FOUND.placement, (1,)),
     )
-    held = Held(
-        host=host,
-        journal=Journal(LocalTransport(), folder, watched=False),
-        watchdog=None,
-        confirm_within=1,
-    )
-    pending = Pending(begun=begun, ours=tuple(encoded(table).decode() for table in ours))
-    return put_back(held, pending)
+    abandon(host, every, halfway=True)
+    assert host.now not in (FOUND, every)
+    put_back_by_itself(host)
+    assert host.now == FOUND
 
 
-def test_a_command_refused_in_the_middle_is_run_again(tmp_path: Path) -> None:
-    host = Tables(DIRECT)
-    host.does.append(lambda _wanted: (DIRECT[1:], 1))
-    assert undo(host, STOCK, STOCK, DIRECT, folder=tmp_path) == ()
-    assert host.now == STOCK
+def test_all_settings_that_were_tried_are_undone_by_the_watchdog(host: StumblingHost) -> None:
+    abandon(host, LONGER, LEAN)
+    host.now = replace(LEAN, tx_queue=LONGER.tx_queue)  # as after a third that fell back
+    put_back_by_itself(host)
+    assert host.now == FOUND
 
 
-def test_a_command_that_says_it_worked_and_did_nothing_is_run_again(tmp_path: Path) -> None:
-    host = Tables(DIRECT)
-    host.does.append(lambda _wanted: (DIRECT[1:], 0))
-    assert undo(host, STOCK, STOCK, DIRECT, folder=tmp_path) == ()
-    assert host.now == STOCK
+def test_a_tuner_killed_before_it_read_back_is_undone_whole(host: StumblingHost) -> None:
+    """Nobody knows what of a setting half applied is ours: being as found comes first."""
+    abandon(host, LONGER, halfway=True)
+    host.now = replace(LONGER, bridge="lean")
+    with state.held(host) as held:
+        recover(held)
+    assert host.now == FOUND
 
 
-def test_a_value_that_only_a_half_run_group_of_commands_leaves_is_no_edit(tmp_path: Path) -> None:
-    host = Tables(DIRECT)
-    host.does.append(lambda _wanted: (("all cores",), 1))
-    assert undo(host, STOCK, STOCK, DIRECT, folder=tmp_path) == ()
-    assert host.now == STOCK
+def test_a_rollback_that_stumbles_is_finished_by_the_next_command(host: StumblingHost) -> None:
+    keep(host, LONGER)
+    host.stumble = lambda moment: moment == "restore halfway"
+    with state.held(host) as held, pytest.raises(HostError):
+        roll_back(held)
+    host.stumble = lambda _moment: False
+    with state.held(host) as held:
+        assert recover(held)
+    assert host.now == FOUND
 
 
-def test_an_undo_that_was_killed_in_the_middle_is_finished(tmp_path: Path) -> None:
-    host = Tables(DIRECT[2:])
-    assert undo(host, STOCK, STOCK, DIRECT, folder=tmp_path) == ()
-    assert host.now == STOCK
-
-
-def test_what_cannot_come_back_though_no_command_fails_is_left(tmp_path: Path) -> None:
-    """As entries for a port of a guest that is gone."""
-    host = Tables(STOCK)
-    host.does += [lambda wanted: (wanted[:2], 0)] * RESTORE_TRIES
-    assert undo(host, DIRECT, STOCK, folder=tmp_path) == ("table",)
-    assert host.now == DIRECT[:2]
-
-
-def test_what_is_refused_again_and_again_is_an_error(tmp_path: Path) -> None:
-    host = Tables(DIRECT)
-    host.does += [lambda _wanted: (DIRECT[1:], 1)] * RESTORE_TRIES
-    with pytest.raises(NotApplied, match="table"):
-        undo(host, STOCK, STOCK, DIRECT, folder=tmp_path)
+def test_a_host_that_cannot_be_put_back_is_left_for_a_rollback(host: StumblingHost) -> None:
+    host.stumble = lambda moment: moment == "restore halfway"
+    with pytest.raises(HostError, match="tuner status"):
+        attempt(host, LONGER)
+    assert host.now != FOUND
+    host.stumble = lambda _moment: False
+    with state.held(host) as held:
+        assert recover(held)
+    assert host.now == FOUND
