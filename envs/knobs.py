@@ -7,7 +7,7 @@ a heuristic and an agent, in simulation and on a live host.
 from collections.abc import Iterable, Iterator
 
 from envs.errors import IllegalSetting
-from envs.host import HostSpec, Settings
+from envs.host import HostSpec, Knob, Settings
 
 WEIGHT_LEVELS = (1, 2, 4, 8)
 """Credit boost: the multiples of its baseline weight that a domain may be given."""
@@ -22,7 +22,7 @@ def violations(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterat
     yield from _weight(spec, settings, baseline)
     yield from _tx_queue(spec, settings, baseline)
     if settings.bridge != baseline.bridge and settings.bridge not in spec.limits.bridge:
-        yield f"bridge mode {settings.bridge!r} cannot be set on this host"
+        yield f"bridge mode {settings.bridge!r} {_cannot(spec, 'bridge')}"
     yield from _side_cores(spec, settings)
 
 
@@ -44,7 +44,7 @@ def _placement(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterat
         for core in sorted(set(allowed) - cores):
             yield f"placement of {key!r} names core {core}, which the host does not have"
         if not movable and set(allowed) != set(baseline.placement.get(key, ())):
-            yield f"placement of {key!r} cannot be changed on this host"
+            yield f"placement of {key!r} {_cannot(spec, 'placement')}"
         if key not in backends:
             for core in sorted(reserved & set(allowed)):
                 yield f"placement of {key!r} uses side-core {core}"
@@ -57,7 +57,7 @@ def _weight(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterator[
         if weight == baseline.weight.get(domain):
             continue
         if domain not in spec.limits.weights:
-            yield f"weight of {domain!r} cannot be changed on this host"
+            yield f"weight of {domain!r} {_cannot(spec, 'weight')}"
         elif not low <= weight <= high:
             yield f"weight {weight} of {domain!r} is outside {low}..{high}"
 
@@ -68,7 +68,7 @@ def _tx_queue(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterato
         if length == baseline.tx_queue.get(vif):
             continue
         if spec.limits.tx_queue is None:
-            yield f"tx_queue of {vif!r} cannot be changed on this host"
+            yield f"tx_queue of {vif!r} {_cannot(spec, 'tx_queue')}"
             continue
         low, high = spec.limits.tx_queue
         if not low <= length <= high:
@@ -100,3 +100,8 @@ def _keys(knob: str, given: Iterable[str], expected: Iterable[str]) -> Iterator[
         yield f"{knob} names {key!r}, which the host does not have"
     for key in sorted(known - names):
         yield f"{knob} has no value for {key!r}"
+
+
+def _cannot(spec: HostSpec, knob: Knob) -> str:
+    reason = spec.limits.why_not.get(knob)
+    return "cannot be set on this host" + (f": {reason}" if reason else "")

@@ -51,7 +51,7 @@ def test_a_host_as_found_is_legal(found: tuple[HostSpec, Settings]) -> None:
         (settings(placement=placed(web_0=(0, 9))), "'web/0' names core 9"),
         (settings(placement={**BASELINE.placement, "ghost": (0,)}), "names 'ghost'"),
         (settings(placement={"netback": (0,)}), "no value for 'db/0'"),
-        (settings(weight={**BASELINE.weight, "burn": 512}), "'burn' cannot be changed"),
+        (settings(weight={**BASELINE.weight, "burn": 512}), "'burn' cannot be set"),
         (settings(weight={**BASELINE.weight, "web": 0}), "weight 0 of 'web' is outside"),
         (settings(weight={"dom0": 256}), "no value for 'web'"),
         (settings(tx_queue={"v0": 32, "v1": 4001}), "4001 of 'v1' is outside 8..4000"),
@@ -88,6 +88,13 @@ def test_a_knob_that_the_host_cannot_set_must_stay_as_found(
     spec = replace(SPEC, limits=replace(SPEC.limits, **limits))
     assert any(culprit in clause for clause in violations(spec, changed, BASELINE))
     check(spec, BASELINE, BASELINE)
+
+
+def test_why_a_knob_cannot_be_set_is_told() -> None:
+    limits = replace(SPEC.limits, weights=(), why_not={"weight": "guests are pinned"})
+    heavier = settings(weight={**BASELINE.weight, "dom0": 2048})
+    with pytest.raises(IllegalSetting, match=r"'dom0' cannot be set .* host: guests are pinned"):
+        check(replace(SPEC, limits=limits), heavier, BASELINE)
 
 
 def test_all_broken_rules_are_told_at_once() -> None:
