@@ -4,8 +4,8 @@ Its modes differ in the work they do for a packet (``State.bridge``), nothing el
 """
 
 from envs.sim import cache, fifo, nic, traffic
-from envs.sim.compiled import compiled
-from envs.sim.state import ACK, BLOCKED, DELIVER, RUNNING, SEGMENTS, Segment, State
+from envs.sim.compiled import compiled, lowest
+from envs.sim.state import ACK, DELIVER, SEGMENTS, State
 
 
 @compiled
@@ -30,44 +30,50 @@ def room(s: State, vif: int) -> int:
 
 
 @compiled
-def burst(s: State, me: int, c: int, part: Segment, packets: int, each: float) -> int:
-    """How many packets to forward in one activation without looking at the queue again.
+def burst(s: State, me: int, c: int, f: int, kind: int, packets: int) -> int:
+    """How many of ``packets`` to forward in one activation.
 
-    There are ``packets``, the first of them in ``part``, and handling one takes ``each`` (ns). If
-    the queue is emptied on another core at the same time, take turns with it in steps of half the
-    queue; one that is emptied on this core gets the whole batch before its turn. Who is awake there
-    takes, as soon as it looks again, what has come by then: what is handled until the end of its
-    activation goes in one step, but an eighth of the batch at least, and half of it where it waits
-    for its core.
+    If the queue is emptied on another core at the same time, half of what it takes: who empties it
+    is signalled then. A queue that is emptied on this core gets the whole batch before its turn.
     """
-    vif = destination(s, part.flow, part.kind)
+    vif = destination(s, f, kind)
     if vif < 0:
         return packets
     port = s.vif[vif]
-    awake = s.vcpu[port.deliverer]
-    if port.deliverer == me or awake.core == c:
+    if port.deliverer == me or s.vcpu[port.deliverer].core == c:
         return packets
     most = s.queue[port.queue].limit
     if s.through_ring:
         most += s.queue[port.rx_ring].limit
-    if awake.state == RUNNING:
-        looks_in = max(0.0, s.until[awake.core] - s.now)
-        packets = min(packets, max(packets // 8, int(looks_in / each)) + 1)
-    elif awake.state != BLOCKED:
-        packets = max(1, packets // 2)
     return min(packets, max(1, most // 2))
 
 
 @compiled
-def forward(s: State, q: int, packets: int, copier: int, began: float, gap: float) -> int:
+def pressed(s: State, reached: int) -> int:
+    """Those of a set that ``forward`` gave whose queue is half full or more, and the uplink."""
+    left, most = reached & ~(1 << 62), reached & 1 << 62
+    while left:
+        vif = lowest(left)
+        left &= left - 1
+        queue, ring = s.queue[s.vif[vif].queue], s.queue[s.vif[vif].rx_ring]
+        limit = queue.limit + (ring.limit if s.through_ring else 0)
+        if 2 * room(s, vif) <= limit:
+            most |= 1 << vif
+    return most
+
+
+@compiled
+def forward(
+    s: State, q: int, packets: int, copier: int, began: float, gap: float
+) -> tuple[int, int]:
     """Move packets from the head of queue ``q`` to where they go, or drop them.
 
     If core ``copier`` copied them (-1: none did), they are in its caches now. They were forwarded
     one after the other at intervals ``gap`` since ``began``, and the uplink has been sending since.
 
-    Gives the set of vifs that got some, with bit 62 for the uplink.
+    Gives the set of vifs that got some, with bit 62 for the uplink, and how many bytes it was.
     """
-    reached = 0
+    reached, moved = 0, 0
     while packets > 0:
         first = fifo.head(s, q, 0)
         count = min(packets, first.packets)
@@ -100,9 +106,10 @@ def forward(s: State, q: int, packets: int, copier: int, began: float, gap: floa
             else:
                 s.vif[vif].in_drops += count - taken
         fifo.drop_head(s, q, count, size)
+        moved += count * fifo.ACK_BYTES if kind == ACK else size
         packets -= count
         began += gap * count
-    return reached
+    return reached, moved
 
 
 @compiled

@@ -161,12 +161,16 @@ def _begin(s: State, c: int, at: float) -> None:
         v.begun = s.now
     for duty in range(v.next_duty, v.next_duty + v.duties):
         kind, vifs = s.duty[duty].kind, s.duty[duty].vifs
+        if kind == DELIVER and vifs & s.coming:
+            backend.catch_up(s, vifs)
         if vifs & s.waiting[kind] == 0:
             continue
         n, cost = _batch(s, i, c, kind, s.duty[duty].item, vifs)
         if n > 0:
             v.duty, v.packets = duty, n
             v.next_duty = duty + 1 if duty + 1 < v.first_duty + v.duties else duty + 1 - v.duties
+            if v.unfinished:
+                v.next_duty = duty
             cost *= scheduler.vary(s)
             if s.smt:
                 cost /= scheduler.speed(s, c)

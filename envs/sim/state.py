@@ -71,10 +71,11 @@ class Vcpu:
     """A VCPU of a guest, or a backend: who it is, its place in the scheduler, what it is doing.
 
     ``parked`` is whether its domain has used up its cap: it does not run then, and is in no queue.
-    ``serving`` is the set of vifs of its present activation, a bit each. ``begun`` is when its
-    present stretch of work began, and ``productive`` when switch and refill were over. ``left`` is
-    what remains of a preempted activation. ``debt`` is time to be spent before the next activation
-    (an interrupt taken).
+    ``serving`` is the set of vifs of its present activation, a bit each, ``unfinished`` of those
+    whose batch takes another, ``toward`` of those that packets go to. ``begun`` is when its present
+    stretch of work began, and ``productive`` when switch and refill were over. ``left`` is what
+    remains of a preempted activation. ``debt`` is time to be spent before the next activation (an
+    interrupt taken).
     """
 
     kind: int
@@ -89,6 +90,8 @@ class Vcpu:
     duty: int
     packets: int
     serving: int
+    unfinished: int
+    toward: int
     # scheduling
     priority: int
     active: int
@@ -159,8 +162,9 @@ class Queue:
 class Vif:
     """A guest's interface: its queues, who serves it, and its counters (``in`` to the guest).
 
-    ``delivering`` and ``collecting`` are the packets (or bytes) in the backend's present
-    activation.
+    ``delivering`` and ``collecting`` are the packets in the backend's present activation, ``rest``
+    those of the batch that come in a later one; ``ring_was_full`` is whether, as the batch began,
+    the transmit ring was so full that its guest may wait for room.
     """
 
     queue: int
@@ -172,7 +176,8 @@ class Vif:
     collector: int
     delivering: int
     collecting: int
-    collecting_bytes: int
+    rest: int
+    ring_was_full: int
     in_bytes: int
     in_packets: int
     in_drops: int
@@ -241,7 +246,8 @@ class State:
     each (of flows for sending, and all of them: only a look at the window tells). More such sets:
     ``dirty``, ``running``, ``working``, ``queued`` and ``polled`` are the cores that have to choose
     anew, that run a VCPU, on which an activation or a CPU-bound VCPU's protection ends (at
-    ``until``), in whose queue a VCPU waits, and that poll.
+    ``until``), in whose queue a VCPU waits, and that poll. ``coming`` is the set of vifs that
+    packets go to which are being handled, and perhaps of more.
 
     Of the wire: ``in_clock`` and ``out_clock`` are until when it is taken, ``in_since`` is when
     the first outside sender could send that still can (never, if none can), ``next_interrupt`` is
@@ -331,6 +337,7 @@ class State:
     working: int
     queued: int
     polled: int
+    coming: int
     # counters of the uplink and of the whole host
     up_in_bytes: int
     up_in_packets: int
