@@ -81,7 +81,9 @@ def _side_cores(spec: HostSpec, settings: Settings) -> Iterator[str]:
         yield f"side-core {core} does not exist"
     if len(reserved) != len(settings.side_cores):
         yield "side_cores names a core twice"
-    if len(reserved) > spec.limits.side_cores:
+    if reserved and not spec.limits.side_cores:
+        yield f"side_cores {_cannot(spec, 'side_cores')}"
+    elif len(reserved) > spec.limits.side_cores:
         yield f"{len(reserved)} side-cores, but at most {spec.limits.side_cores} can be reserved"
     if reserved and not reserved < cores:
         yield "side_cores leave no core for the guests"

@@ -32,7 +32,6 @@ from envs.hosts.xen.lab import machine as xen_machine
 from envs.reward import bandwidth, cores_used
 
 ROUNDS, SECONDS, SETTLE = 5, 2.0, 1.0
-BUSY = "while :; do :; done </dev/null >/dev/null 2>&1 &"
 LONG = 160
 """Characters of a line of which only what differs is shown."""
 Read = Callable[[], Readings]
@@ -67,7 +66,7 @@ def xen() -> Iterator[tuple[XenHost, RecordingTransport, str]]:
     made = xen_machine.up(xen_lab.Kind(guests=("pv", "pv", "pv")))
     try:
         xen_lab.flow(made, 0)
-        made.ssh(f"echo '{BUSY}' | busybox nc -w 5 10.0.0.13 99")
+        xen_lab.compute(made, 3)
         transport = RecordingTransport(made.transport)
         yield XenHost.open("lab:xen", transport), transport, XenSubject.script
     finally:

@@ -20,7 +20,7 @@ import msgspec
 
 from envs.host import Record
 from envs.reference import agreement
-from envs.reference.agreement import Agreement, Case, Effort, Pair, Run, Summary
+from envs.reference.agreement import Agreement, Case, Effort, Pair, Summary
 from envs.scenario import TEST_SEEDS
 
 HERE = Path(__file__).parent
@@ -76,7 +76,7 @@ def _read(path: Path, effort: Effort) -> Mapping[str, Pair]:
     if not path.exists():
         return {}
     found = msgspec.json.decode(path.read_bytes(), type=Outcome)
-    return found.pairs if found.effort.seconds == effort.seconds else {}
+    return found.pairs if found.effort == effort else {}
 
 
 def _write(path: Path, outcome: Outcome) -> None:
@@ -167,13 +167,13 @@ def _cells(found: Agreement) -> str:
 def _line(case: Case, pair: Pair) -> str:
     what, settings = case.scenario, case.settings
     side = f"{len(settings.side_cores)}{' polling' if settings.polling else ''}"
-    first: Run = pair.reference[0]
+    (gbps, _), (cores, _) = pair.means("bandwidth"), pair.means("cores")
     return (
         f"{case.seed}/{case.number} {what.scheduler.kind} {what.driver_domain.kind}"
         f"{' offload' if what.offload else ''}, {what.topology.cores} cores, side-cores {side}: "
         f"{pair.error('bandwidth'):+.1%} ({pair.chance('bandwidth'):+.1%}), "
         f"{pair.error('cores'):+.1%} ({pair.chance('cores'):+.1%}); "
-        f"{first.bandwidth:.2f} Gb/s, {first.cores:.2f} cores"
+        f"{gbps:.2f} Gb/s, {cores:.2f} cores"
     )
 
 

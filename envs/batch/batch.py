@@ -27,7 +27,7 @@ class Batch:
 
     ``put`` fills some places and measures their hosts as found; ``step`` makes a choice of every
     host. ``shown`` holds what these gave, and is overwritten by the next. A measurement takes
-    ``seconds``. About 150 KB a place with three decisions, and 12 MB for one simulation at a time.
+    ``seconds``. About 150 KB a place with three decisions, and 40 MB for one simulation at a time.
     """
 
     def __init__(self, places: int, decisions: int, seconds: float, guards: Guards) -> None:

@@ -12,7 +12,7 @@ from envs.scenario.costs import Costs, Scheduler
 
 OUTSIDE = "outside"
 """The name of the other end of the uplink, as source or sink of a flow."""
-MAX_CORES, MAX_VCPUS, MAX_VIFS, MAX_FLOWS, MAX_TX_QUEUE = 62, 62, 60, 64, 1000
+MAX_CORES, MAX_VCPUS, MAX_VIFS, MAX_FLOWS, MAX_TX_QUEUE = 62, 62, 60, 62, 1000
 """The largest host that can be simulated."""
 MAX_CONNECTIONS = 256
 

@@ -12,7 +12,9 @@ from typing import Annotated, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-CORES, VCPUS, DOMAINS, VIFS, FLOWS, DUTIES = 62, 62, 62, 60, 64, 1024
+CORES, VCPUS, DOMAINS, VIFS, FLOWS = 62, 62, 62, 60, 62
+"""Sets of them are signed integers of 64 bits, and bit 62 of a set of vifs may be the uplink."""
+DUTIES = 2 * (4 * VIFS + FLOWS)
 LLCS = CORES
 SEGMENTS = 1024
 

@@ -79,7 +79,7 @@ def test_a_broken_rule_names_its_culprit(broken: Settings, culprit: str) -> None
         ({"tx_queue": None}, settings(tx_queue={"v0": 64, "v1": 32}), "'v0' cannot"),
         ({"bridge": ("stock",)}, settings(bridge="lean"), "'lean' cannot"),
         ({"polling": False}, settings(placement=ON_SIDE, side_cores=(0,), polling=True), "polling"),
-        ({"side_cores": 0}, settings(placement=ON_SIDE, side_cores=(0,)), "at most 0"),
+        ({"side_cores": 0}, settings(placement=ON_SIDE, side_cores=(0,)), "side_cores cannot"),
     ],
 )
 def test_a_knob_that_the_host_cannot_set_must_stay_as_found(

@@ -22,7 +22,7 @@ from envs.scenario import (
     Topology,
 )
 from envs.scenario.costs import LAB_COSTS, MODERN_COSTS
-from envs.scenario.records import MAX_FLOWS, MAX_TX_QUEUE, OUTSIDE
+from envs.scenario.records import MAX_TX_QUEUE, OUTSIDE
 from envs.sim.host import SimHost
 
 LEAST = 0.02
@@ -182,7 +182,6 @@ def _flows(spec: HostSpec, sample: Sample) -> tuple[Flow, ...]:
         {end: bytes_ * (1.0 - to_outside) for end, bytes_ in sent.items()},
         {end: bytes_ * (1.0 - from_outside) for end, bytes_ in received.items()},
     )
-    largest = sorted(moved, key=lambda pair: -moved[pair])[:MAX_FLOWS]
     full = _saturated(spec, sample)
     return tuple(
         Flow(
@@ -193,7 +192,7 @@ def _flows(spec: HostSpec, sample: Sample) -> tuple[Flow, ...]:
             rto_ms=10.0,
             gbps=max(1e-3, 8e-9 * moved[source, sink] / sample.seconds),
         )
-        for source, sink in largest
+        for source, sink in moved
         if moved[source, sink] > LEAST * total
     )
 

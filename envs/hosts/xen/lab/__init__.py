@@ -7,7 +7,7 @@ from envs.hosts.xen.host import XenHost
 from envs.hosts.xen.lab import machine
 from envs.hosts.xen.lab.machine import PATIENCE, PROGRAMS, Kind, Machine, missing
 
-__all__ = ["PROGRAMS", "Kind", "Machine", "find", "flow", "host", "missing", "up"]
+__all__ = ["PROGRAMS", "Kind", "Machine", "compute", "find", "flow", "host", "missing", "up"]
 
 _SEND = """
 send="iperf3 -c 10.0.0.11 -t 86400 -b $mbits --pacing-timer 100000 >/dev/null 2>&1 &"
@@ -49,6 +49,12 @@ def flow(made: Machine, mbits: int = 10) -> None:
         if time.monotonic() > deadline:
             raise HostError("the Xen lab: no traffic flows")
         time.sleep(0.5)
+
+
+def compute(made: Machine, number: int) -> None:
+    """Have a guest, the first is 1, compute for good."""
+    busy = "while :; do :; done </dev/null >/dev/null 2>&1 &"
+    made.ssh(f"echo '{busy}' | busybox nc -w 5 10.0.0.1{number} 99")
 
 
 def host(*, bypass_filters: bool = False) -> XenHost:
