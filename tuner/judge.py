@@ -8,15 +8,16 @@ Pure functions: no host is touched here.
 
 import math
 from collections.abc import Sequence
-from statistics import median
 from typing import Literal
 
+from msgspec.structs import replace
 from scipy.special import stdtrit
 
 from envs.host import HostSpec, Record, Settings
 from envs.pooling import pool
-from envs.reward import LEAST_GBPS, Guards, Verdict, bandwidth, judge
+from envs.reward import Guards, Verdict, bandwidth, judge
 from tuner.pairs import Pair
+from tuner.steadiness import Course, course
 
 Outcome = Literal["better", "no difference", "worse", "guard broken", "cannot tell"]
 
@@ -26,11 +27,6 @@ RESOLUTION = 0.05
 """An interval that contains nothing and reaches no further than this means "no difference"."""
 HOPELESS = 0.5
 """A guard missed by half is broken whatever the noise: measuring on only harms."""
-STOPPED = 0.1
-"""A load has stopped when the host as found carries less than this share of its usual."""
-LOAD_RANGE = 2.0
-"""A load has changed when the host as found carries more than twice, or less than half, as much in
-the later half of its samples as in the earlier."""
 
 
 class Interval(Record, frozen=True):
@@ -78,7 +74,8 @@ class Judgement(Record, frozen=True):
     """What a number of pairs says about a setting.
 
     ``gain`` is the natural logarithm of bandwidth per core over the baseline's. ``before`` and
-    ``after`` are both sides' pooled samples, judged against the pooled baseline.
+    ``after`` are both sides' pooled samples, judged against the pooled baseline. ``load`` is how
+    the load went meanwhile; journals from before anybody looked do not say.
     """
 
     outcome: Outcome
@@ -88,6 +85,22 @@ class Judgement(Record, frozen=True):
     guards: tuple[GuardJudgement, ...]
     before: Verdict
     after: Verdict
+    load: Course = "steady"
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether more pairs are not worth their time.
+
+        While a load leans they are: they tell a drift from noise. A broken guard does not wait.
+        """
+        if self.outcome == "guard broken":
+            return True
+        return self.outcome != "cannot tell" and self.load == "steady"
+
+    @property
+    def held_still(self) -> bool:
+        """Whether the load neither changed nor drifted, as far as one can tell."""
+        return self.load in {"steady", "leaning"}
 
 
 def judge_pairs(
@@ -112,11 +125,15 @@ def judge_pairs(
         GuardJudgement(name=name, margin=interval(values, level), worst=min(values))
         for name, values in margins.items()
     )
-    outcome, reason = restless(pairs) or decide(gain, guards)
+    load, why = course([bandwidth(pair.before) for pair in pairs])
+    outcome, reason = decide(gain, guards)
+    if load == "changed" or (load == "drifting" and outcome != "guard broken"):
+        outcome, reason = "cannot tell", why
     before, after = pool(pair.before for pair in pairs), pool(pair.after for pair in pairs)
     return Judgement(
         outcome=outcome,
         reason=reason,
+        load=load,
         pairs=len(pairs),
         gain=gain,
         guards=guards,
@@ -144,26 +161,17 @@ def decide(gain: Interval, guards: Sequence[GuardJudgement]) -> tuple[Outcome, s
     return "no difference", f"no difference: {so}"
 
 
-def restless(pairs: Sequence[Pair]) -> tuple[Outcome, str] | None:
-    """That one cannot tell, where the load itself stopped or changed; None where it did not.
+def hindsight(judgement: Judgement, carried: Sequence[float]) -> Judgement:
+    """What is left of a judgement once more has been measured.
 
-    The samples of the host as found tell: nothing was changed when they were taken.
+    ``carried`` is what the host as found has carried from the judgement's first sample on. Where
+    the load is no longer the one that a setting was better under, one cannot tell.
     """
-    carried = [bandwidth(pair.before) for pair in pairs]
-    usual = median(carried)
-    if usual <= LEAST_GBPS:
-        return "cannot tell", "the host carries no load"
-    if min(carried) < STOPPED * usual:
-        return "cannot tell", "the load stopped meanwhile"
-    if len(carried) > 1:
-        middle = len(carried) // 2
-        earlier, later = median(carried[:middle]), median(carried[middle:])
-        if max(earlier, later) > LOAD_RANGE * min(earlier, later):
-            return "cannot tell", (
-                "the load changed meanwhile: the host as found carried "
-                f"{earlier:.2f}, then {later:.2f} Gb/s"
-            )
-    return None
+    load, why = course(carried)
+    seen = replace(judgement, load=load)
+    if judgement.outcome != "better" or seen.held_still:
+        return judgement
+    return replace(seen, outcome="cannot tell", reason=why)
 
 
 def interval(values: Sequence[float], level: float = ONE_SIDED) -> Interval:

@@ -1,6 +1,9 @@
 """A policy let loose on a held host: try, judge, and say what is worth keeping."""
 
 from collections.abc import Callable
+from itertools import chain
+
+from msgspec.structs import replace
 
 from agents.policy import Policy
 from envs.history import History, Trial
@@ -8,7 +11,7 @@ from envs.host import HostSpec, Record, Sample, Settings
 from envs.pooling import pool
 from envs.reward import Guards, Verdict, bandwidth, judge
 from tuner.journal import Judged
-from tuner.judge import Judgement, judge_pairs, restless
+from tuner.judge import Judgement, hindsight, judge_pairs
 from tuner.pairs import Pair
 from tuner.sequential import ERROR_RATE, first_look, nominal_level
 from tuner.state import Held
@@ -68,6 +71,11 @@ class Tuning(Record, frozen=True):
         """The trial that is kept."""
         return None if self.kept is None else self.trials[self.kept]
 
+    @property
+    def for_this_load(self) -> bool:
+        """Whether the host was tuned for one load: if nothing is kept, all trials saw it steady."""
+        return self.kept is not None or all(t.judgement.held_still for t in self.trials)
+
 
 def tune_and_keep(
     held: Held, policy: Policy, budget: Budget, guards: Guards, step: Step, *, hold: bool = False
@@ -98,6 +106,7 @@ def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, ste
         spec=trial.spec, baseline=trial.found, baseline_sample=baseline, guards=guards
     )
     tried: list[Tried] = []
+    carried: list[list[float]] = []
     ending = "no tries left"
     while len(tried) < budget.tries:
         settings = policy.propose(history)
@@ -108,6 +117,7 @@ def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, ste
         judgement, pairs = measure_pairs(trial, settings, budget, guards, step, label)
         trial.journal.append(Judged(judgement=judgement, reason=judgement.reason))
         tried.append(Tried(settings=settings, judgement=judgement))
+        carried.append([bandwidth(pair.before) for pair in pairs])
         history = history.with_trial(
             Trial(
                 settings=settings,
@@ -115,6 +125,7 @@ def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, ste
                 verdict=judgement.after,
             )
         )
+    tried = [_in_hindsight(t, carried[number:], trial) for number, t in enumerate(tried)]
     kept = choose([t.judgement for t in tried])
     return Tuning(
         spec=trial.spec,
@@ -141,10 +152,18 @@ def measure_pairs(
         what = f"{label}, pair {len(pairs) + 1} of at most {budget.pairs}"
         pairs += _pairs(trial, settings, budget, guards, step, what, changed_first=len(pairs) % 2)
         judgement = judge_pairs(trial.spec, trial.found, settings, pairs, guards, budget.level)
-        told = len(pairs) >= first_look(budget.pairs) and judgement.outcome != "cannot tell"
+        told = len(pairs) >= first_look(budget.pairs) and judgement.conclusive
         hopeless = any(guard.hopeless for guard in judgement.guards)
-        if told or hopeless or restless(pairs) or len(pairs) >= budget.pairs:
+        if told or hopeless or judgement.load == "changed" or len(pairs) >= budget.pairs:
             return judgement, tuple(pairs)
+
+
+def _in_hindsight(tried: Tried, carried: list[list[float]], trial: Transaction) -> Tried:
+    """A trial seen from the end of the tuning, ``carried`` as found from its first sample on."""
+    judgement = hindsight(tried.judgement, list(chain.from_iterable(carried)))
+    if judgement != tried.judgement:
+        trial.journal.append(Judged(judgement=judgement, reason=judgement.reason))
+    return replace(tried, judgement=judgement)
 
 
 def _pairs(

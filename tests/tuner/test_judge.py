@@ -9,7 +9,7 @@ from stumbling_host import FOUND, SPEC, sample
 
 from envs.pooling import pool
 from envs.reward import Guards
-from tuner.judge import decide, interval, judge_pairs, ratio
+from tuner.judge import decide, hindsight, interval, judge_pairs, ratio
 from tuner.pairs import Pair
 
 
@@ -42,9 +42,42 @@ def test_a_gain_that_comes_and_goes_cannot_be_told() -> None:
     assert judge_pairs(SPEC, FOUND, FOUND, measured).outcome == "cannot tell"
 
 
-def test_drift_that_hits_both_sides_of_each_pair_does_not_hide_a_gain() -> None:
-    measured = pairs((4.0, 4.8), (5.0, 6.0), (7.0, 8.4))
-    assert judge_pairs(SPEC, FOUND, FOUND, measured).outcome == "better"
+def test_what_is_better_under_a_load_that_drifts_away_cannot_be_told() -> None:
+    judgement = judge_pairs(SPEC, FOUND, FOUND, pairs((4.0, 4.8), (5.0, 6.0), (7.0, 8.4)))
+    assert judgement.gain.positive  # pairs keep the drift out of the comparison
+    assert judgement.outcome == "cannot tell"
+    assert "the load drifted" in judgement.reason
+    assert not judgement.held_still
+
+
+def test_a_guard_broken_is_broken_whatever_the_load_does() -> None:
+    measured = pairs((4.0, 3.0), (5.0, 3.8), (7.0, 5.3), cores=0.5)
+    judgement = judge_pairs(SPEC, FOUND, FOUND, measured)
+    assert judgement.load == "drifting"
+    assert judgement.outcome == "guard broken"
+    assert judgement.conclusive
+
+
+def test_a_load_that_leans_is_a_reason_to_measure_on_and_none_to_keep_nothing() -> None:
+    judgement = judge_pairs(SPEC, FOUND, FOUND, pairs((5.0, 7.0), (5.1, 7.2), (6.5, 9.0)))
+    assert judgement.load == "leaning"
+    assert judgement.outcome == "better"
+    assert not judgement.conclusive
+
+
+@pytest.mark.parametrize(
+    ("since", "outcome"),
+    [
+        ((5.0, 5.1, 5.0, 4.9, 5.2), "better"),
+        ((5.0, 5.1, 5.0, 6.0, 7.0), "cannot tell"),
+        ((5.0, 5.1, 5.0, 5.0, 0.0), "cannot tell"),
+    ],
+)
+def test_what_was_better_is_so_only_while_its_load_is_there(
+    since: tuple[float, ...], outcome: str
+) -> None:
+    judgement = judge_pairs(SPEC, FOUND, FOUND, pairs((5.0, 10.0), (5.1, 10.1), (5.0, 10.0)))
+    assert hindsight(judgement, since).outcome == outcome
 
 
 def test_a_load_that_doubles_or_stops_meanwhile_cannot_be_judged() -> None:
@@ -56,6 +89,7 @@ def test_a_load_that_doubles_or_stops_meanwhile_cannot_be_judged() -> None:
     ):
         judgement = judge_pairs(SPEC, FOUND, FOUND, measured)
         assert judgement.outcome == "cannot tell"
+        assert judgement.load == "changed"
         assert "load" in judgement.reason
 
 

@@ -111,3 +111,35 @@ def test_a_load_that_stops_in_the_middle_leaves_the_host_as_found(host: Stumblin
     assert tuning.trials[0].judgement.outcome == "cannot tell"
     assert "the load stopped" in tuning.trials[0].judgement.reason
     assert host.now == FOUND
+
+
+def under(host: StumblingHost, *loads: float) -> StumblingHost:
+    """A host that carries one load after the other, and a fifth more with a longer queue."""
+    left = iter(loads)
+
+    def measured(settings: Settings) -> Sample:
+        return sample(next(left) * (1.0 if settings == FOUND else 1.2), 1.0)
+
+    return StumblingHost(host.state_dir, measured)
+
+
+def test_a_load_that_drifts_is_measured_to_the_last_pair_and_nothing_is_kept(
+    host: StumblingHost,
+) -> None:
+    loads = [4.0 * 1.06**number for number in range(13)]
+    tuning = tuned(under(host, *loads), Lengths(64), pairs=6)
+    assert tuning.trials[0].judgement.pairs == 6
+    assert tuning.kept is None
+    assert "the load drifted" in tuning.trials[0].judgement.reason
+    assert not tuning.for_this_load
+
+
+def test_a_load_that_goes_after_a_try_takes_what_was_kept_for_it_along(
+    host: StumblingHost,
+) -> None:
+    steady, gone = [5.0] * 7, [5.0, 0.0, 0.0]
+    host = under(host, *steady, *gone)
+    tuning = tuned(host, Lengths(64, 128), pairs=3, tries=2)
+    assert [t.judgement.outcome for t in tuning.trials] == ["cannot tell", "cannot tell"]
+    assert tuning.kept is None
+    assert host.now == FOUND

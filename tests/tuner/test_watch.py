@@ -63,6 +63,14 @@ def test_a_host_that_gains_nothing_is_tuned_ever_less_often() -> None:
     assert waits == [100.0, 200.0, 400.0, 100.0]
 
 
+def test_a_host_whose_load_did_not_hold_still_is_tuned_again_though_later() -> None:
+    memory = Watch(least=100.0)
+    memory.tries()
+    memory.tuned(None, kept=False)
+    assert memory.why(EVEN) == "not tuned yet"
+    assert memory.seconds_left() > 100.0
+
+
 def test_a_tuning_that_fails_counts_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A knob that never takes is not tried again and again on a host that people need."""
     setting = tmp_path / "setting.json"

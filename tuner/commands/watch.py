@@ -65,8 +65,11 @@ class Watch:
         self._tuned = time.monotonic()
         self._tiring = min(MOST_TIRED, self._tiring * TIRING)
 
-    def tuned(self, load: Load, *, kept: bool) -> None:
-        """Note that the host has been tuned for a load, and whether that brought anything."""
+    def tuned(self, load: Load | None, *, kept: bool) -> None:
+        """Note that the host has been tuned for a load, and whether that brought anything.
+
+        Without a load, because it did not hold still, the host is not tuned yet.
+        """
         self.load, self._suspected, self._tuned = load, None, time.monotonic()
         if kept:
             self._tiring = 1.0
@@ -173,7 +176,8 @@ def _look(
     with options.held(uri, confirm_within) as held:
         memory.tries()
         tuning = tune_and_keep(held, policy, budget, rules, lambda _what: None)
-    memory.tuned(_load(uri, budget, noted), kept=tuning.best is not None)
+    load = _load(uri, budget, noted) if tuning.for_this_load else None
+    memory.tuned(load, kept=tuning.best is not None)
     return Told(host=uri, event=_event(tuning), reason=f"{why}: {tuning.reason}")
 
 
