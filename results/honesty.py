@@ -1,98 +1,87 @@
 """How often a tuning keeps what is no better, and finds what is: on recorded noise of a lab.
 
-    sudo .venv/bin/python results/honesty.py record     # a lab as found, sample after sample
+    sudo .venv/bin/python results/honesty.py record 4800   # a lab as found, for 40 minutes
     .venv/bin/python results/honesty.py | tee results/honesty.txt
     sudo .venv/bin/python results/honesty.py live 40    # so many on a lab itself, in honesty-live
 
-A trial is the measuring of ``tuner apply`` itself (``tuner.tune.measure_pairs``), only that the
-samples come from the recording, one after the other from a place of its own. The setting tried is
-the host as found, with all traffic multiplied by the gain it is said to have. Live, it is the host
-as found but for TX queues longer by one packet in 1000, really set in one transaction each; a run
-that was cut off goes on where it ended.
+A trial is a tuning that measures the recording (``results/noise.py``). Live, it is the measuring
+of the host as found but for TX queues longer by one packet in 1000, really set in one transaction
+each; a run that was cut off goes on where it ended.
+
+Trials that begin two samples apart share nearly all of theirs, so two hundred of them tell little
+more than those few that share none. The shares are means over all, but their intervals are as wide
+as if only so many trials had been made as find a place without sharing a sample.
 """
 
 import gzip
 import sys
 from collections import Counter
-from pathlib import Path
+from collections.abc import Sequence
+from statistics import median, quantiles
 
 import msgspec
-from msgspec.structs import replace
-from scipy.stats import binomtest
+from noise import (
+    FILE,
+    Load,
+    Recording,
+    Trial,
+    budget_of,
+    longer,
+    ramp,
+    recorded,
+    steady,
+    trials,
+)
+from scipy.stats import beta
 
-from envs.host import HostSpec, Port, Record, Sample, Settings, Traffic
 from envs.hosts.lab import manage
 from envs.hosts.lab.config import LabConfig
 from envs.hosts.lab.host import LabHost
-from envs.reward import Guards
+from envs.reward import Guards, bandwidth
 from tuner import state
-from tuner.commands.options import LIVE_TOLERANCE, SETTLE
-from tuner.judge import Judgement
-from tuner.sequential import ERROR_RATE
+from tuner.commands.options import LIVE_TOLERANCE
+from tuner.judge import CONFIDENCE, Judgement
+from tuner.sequential import ERROR_RATE, FIRST_LOOK
+from tuner.steadiness import LEAST_DRIFT
 from tuner.transaction import transaction
 from tuner.tune import Budget, measure_pairs
 
 NAME = "honesty"
-FILE = Path(__file__).parent / "noise.json.gz"
 LIVE = FILE.with_name("honesty-live.jsonl")
 SAMPLES, SECONDS = 400, 0.5
-TRIALS = 200
-
-
-class Recording(Record, frozen=True):
-    """A lab as found, and samples of it of ``seconds`` each, one after the other."""
-
-    spec: HostSpec
-    found: Settings
-    seconds: float
-    samples: tuple[Sample, ...]
-
-
-class Replay:
-    """Stands for a transaction: its samples are those of a recording, from ``start`` on."""
-
-    def __init__(self, recording: Recording, start: int, gain: float) -> None:
-        self.spec, self.found = recording.spec, recording.found
-        self._samples, self._next, self._gain = recording.samples, start, gain
-        self._now = recording.found
-
-    def apply(self, settings: Settings, _reason: str = "") -> None:
-        """Only remember what is set."""
-        self._now = settings
-
-    def measure(self, _seconds: float) -> Sample:
-        """The next sample, with the gain if something is set."""
-        sample = self._samples[self._next % len(self._samples)]
-        self._next += 1
-        return sample if self._now == self.found else _gained(sample, self._gain)
+RISE = 1.5
+PAIRS, MANY_PAIRS, TRIES = 12, 40, 3
 
 
 def main() -> None:
     """Record, or judge what was recorded."""
-    if sys.argv[1:] == ["record"]:
-        FILE.write_bytes(gzip.compress(msgspec.json.encode(record())))
+    if sys.argv[1:2] == ["record"]:
+        count = int(sys.argv[2]) if sys.argv[2:] else SAMPLES
+        FILE.write_bytes(gzip.compress(msgspec.json.encode(record(count))))
         return
     if sys.argv[1:2] == ["live"]:
         live(int(sys.argv[2]))
         return
     recording = recorded()
-    print(f"{len(recording.samples)} samples of {recording.seconds} s of a lab as found\n")
-    for pairs in (12, 40):
-        for gain in (0.0, 0.05, 0.1, 0.2, 0.4):
-            _report(gain, pairs, trials(recording, gain, pairs))
+    print(_about(recording))
+    one, many = budget_of(recording, PAIRS), budget_of(recording, MANY_PAIRS)
+    tries = budget_of(recording, PAIRS, TRIES)
+    for budget in (one, many):
+        _report(recording, budget, "the load as recorded", (0.0, 0.05, 0.1, 0.2, 0.4))
+    _report(recording, tries, "the load as recorded", (0.0,))
+    over_all, gains = f"the load rises to {RISE} times over the longest trial", (0.0, 0.1, 0.2, 0.4)
+    _report(recording, one, over_all, gains, ramp(RISE, one.measurements))
+    at_once = f"the load rises to {RISE} times within {FIRST_LOOK} pairs and stays there"
+    _report(recording, one, at_once, gains, ramp(RISE, 1 + 2 * FIRST_LOOK))
+    _report(recording, tries, over_all, gains, ramp(RISE, tries.measurements))
 
 
-def recorded() -> Recording:
-    """What was recorded."""
-    return msgspec.json.decode(gzip.decompress(FILE.read_bytes()), type=Recording)
-
-
-def record() -> Recording:
-    """Samples of a lab that nobody touches."""
+def record(count: int) -> Recording:
+    """So many samples of a lab that nobody touches."""
     manage.up(LabConfig(name=NAME, workload="intra"))
     try:
         host = LabHost.open(NAME)
-        samples = tuple(host.measure(SECONDS) for _ in range(SAMPLES))
+        samples = tuple(host.measure(SECONDS) for _ in range(count))
         return Recording(
             spec=host.describe(), found=host.settings(), seconds=SECONDS, samples=samples
         )
@@ -113,62 +102,94 @@ def live(count: int) -> None:
     finally:
         manage.down(NAME)
     judged = [msgspec.json.decode(line, type=Judgement) for line in LIVE.read_text().splitlines()]
-    print()
-    _report(0.0, 12, judged)
+    better = sum(one.outcome == "better" for one in judged)
+    print("\n" + _kept(better / len(judged), len(judged), nothing_there=True))
 
 
 def live_trial(host: LabHost) -> Judgement:
     """One transaction with a setting that makes no difference."""
-    budget = Budget(tries=1, pairs=12, seconds=0.5, settle=0.1)
+    budget = Budget(tries=1, pairs=PAIRS, seconds=SECONDS, settle=0.1)
     guards = Guards(tolerance=LIVE_TOLERANCE)
     with state.held(host) as held, transaction(held, "honesty") as trial:
-        longer = {vif: length + 1 for vif, length in trial.found.tx_queue.items()}
-        same = replace(trial.found, tx_queue=longer)
-        return measure_pairs(trial, same, budget, guards, lambda _what: None, "")[0]
+        return measure_pairs(trial, longer(trial.found, 1), budget, guards, lambda _what: None, "")[
+            0
+        ]
 
 
-def trials(recording: Recording, gain: float, pairs: int, count: int = TRIALS) -> list[Judgement]:
-    """Many trials of a setting with a known gain, begun at places spread over the recording."""
-    budget = Budget(tries=1, pairs=pairs, seconds=recording.seconds, settle=0.0)
-    guards = Guards(tolerance=LIVE_TOLERANCE)
-    tried = replace(recording.found, bridge="lean")  # anything but as found: it is only a label
-    found = []
-    for number in range(count):
-        replay = Replay(recording, number * len(recording.samples) // count, gain)
-        found.append(measure_pairs(replay, tried, budget, guards, lambda _what: None, "")[0])  # type: ignore[arg-type]
-    return found
+def proportion(share: float, independent: int) -> tuple[float, float]:
+    """The interval around a share that was seen as if in so many ``independent`` trials.
+
+    Clopper and Pearson's with an effective sample size (Korn and Graubard, *Confidence intervals
+    for proportions with small expected number of positive counts estimated from survey data*,
+    Survey Methodology 24, 1998). A bootstrap would be sure of a share of nought.
+    """
+    hits, tail = share * independent, (1.0 - CONFIDENCE) / 2.0
+    low = float(beta.ppf(tail, hits, independent - hits + 1.0)) if share > 0.0 else 0.0
+    high = float(beta.ppf(1.0 - tail, hits + 1.0, independent - hits)) if share < 1.0 else 1.0
+    return low, high
 
 
-def _gained(sample: Sample, gain: float) -> Sample:
-    def more(flow: Traffic) -> Traffic:
-        factor = 1.0 + gain
-        return replace(flow, bytes=round(flow.bytes * factor), packets=round(flow.packets * factor))
-
-    def port(one: Port) -> Port:
-        return Port(inward=more(one.inward), outward=more(one.outward))
-
-    vifs = {vif: port(one) for vif, one in sample.vifs.items()}
-    return replace(sample, vifs=vifs, uplink=port(sample.uplink))
-
-
-def _report(gain: float, pairs: int, judged: list[Judgement]) -> None:
-    outcomes = Counter(judgement.outcome for judgement in judged)
-    kept = outcomes["better"]
-    seconds = sorted(2.0 * one.pairs * (2.0 + SETTLE) for one in judged)
-    told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
-    print(f"true gain {gain:.0%}, at most {pairs} pairs: {told}")
-    interval = binomtest(kept, len(judged)).proportion_ci()
-    print(
-        f"  kept {kept / len(judged):.1%} (95 %: {interval.low:.1%} to {interval.high:.1%})", end=""
+def _about(recording: Recording) -> str:
+    gbps = [bandwidth(sample) for sample in recording.samples]
+    tenth = len(gbps) // 10
+    course = ", ".join(f"{median(gbps[n * tenth : (n + 1) * tenth]):.1f}" for n in range(10))
+    return (
+        f"{len(gbps)} samples of {recording.seconds} s of a lab as found; medians of tenths, in "
+        f"Gb/s: {course}.\nThe recorded load itself changes: some trials that cannot tell "
+        "are right.\nSeconds are of measuring; on a live host, settling comes on top."
     )
-    if gain == 0.0:
-        word = "consistent with" if interval.low <= ERROR_RATE <= interval.high else "below"
-        word = "ABOVE" if interval.low > ERROR_RATE else word
-        print(f", {word} the stated {ERROR_RATE:.0%}")
-    else:
+
+
+def _report(
+    recording: Recording, budget: Budget, words: str, gains: Sequence[float], load: Load = steady
+) -> None:
+    tries = "one try" if budget.tries == 1 else f"{budget.tries} tries"
+    stretches = recording.stretches(budget)
+    print(f"\n== {tries} of at most {budget.pairs} pairs; {words}")
+    print(f"   {stretches} stretches of {budget.measurements} samples do not overlap\n")
+    for gain in gains:
+        ended = trials(recording, gain, budget, load)
+        kept = [trial for trial in ended if trial.risen is not None]
+        share = _kept(len(kept) / len(ended), stretches, nothing_there=gain == 0.0)
+        print(f"true gain {gain:.0%}; of all tries {_outcomes(ended)}\n  {share}")
+        if gain > 0.0 and len(kept) > 1:
+            print(f"  {_soon([trial.samples * recording.seconds for trial in kept])}")
+        if load is not steady and kept:
+            risen = [trial.risen for trial in kept if trial.risen is not None]
+            print(f"  {_risen(risen, len(ended))}")
         print()
-    middle, late = seconds[len(seconds) // 2], seconds[int(0.9 * len(seconds))]
-    print(f"  with samples of 2 s: {middle:.0f} s until it is told, 90 % within {late:.0f} s\n")
+
+
+def _outcomes(ended: Sequence[Trial]) -> str:
+    judged = [judgement for trial in ended for judgement in trial.judgements]
+    outcomes = Counter(judgement.outcome for judgement in judged).most_common()
+    unsteady = sum(not one.held_still and one.outcome == "cannot tell" for one in judged)
+    told = ", ".join(f"{count / len(judged):.1%} {outcome}" for outcome, count in outcomes)
+    return f"{told} ({unsteady / len(judged):.1%} because the load did not hold still)"
+
+
+def _kept(share: float, independent: int, *, nothing_there: bool) -> str:
+    low, high = proportion(share, independent)
+    likely = f"95 %, as of {independent} trials: {low:.1%} to {high:.1%}"
+    told = f"of all trials {share:.1%} kept ({likely})"
+    if not nothing_there:
+        return told
+    if low > ERROR_RATE:
+        return f"{told}, ABOVE the stated {ERROR_RATE:.0%}"
+    return f"{told}, {'below' if high < ERROR_RATE else 'consistent with'} {ERROR_RATE:.0%}"
+
+
+def _soon(seconds: list[float]) -> str:
+    late = quantiles(seconds, n=10, method="inclusive")[-1]
+    return f"where kept, half within {median(seconds):.1f} s, nine in ten within {late:.1f} s"
+
+
+def _risen(factors: Sequence[float], count: int) -> str:
+    gone = sum(factor > LEAST_DRIFT for factor in factors) / count
+    return (
+        f"while they were judged, the load of those kept rose to {median(factors):.2f} times "
+        f"(median); kept though it rose to more than {LEAST_DRIFT} times: {gone:.1%} of all"
+    )
 
 
 if __name__ == "__main__":

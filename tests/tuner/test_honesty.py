@@ -3,24 +3,44 @@
 import sys
 from pathlib import Path
 
-from scipy.stats import binomtest
+import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "results"))
 
-from honesty import recorded, trials
+from honesty import proportion
+from noise import Load, budget_of, ramp, recorded, steady, trials
 
 from tuner.sequential import ERROR_RATE
 
 COUNT = 60
 
 
-def kept(gain: float) -> int:
-    return sum(one.outcome == "better" for one in trials(recorded(), gain, pairs=12, count=COUNT))
+def kept(gain: float, tries: int = 1, load: Load = steady) -> float:
+    recording = recorded()
+    budget = budget_of(recording, pairs=12, tries=tries)
+    ended = trials(recording, gain, budget, load, COUNT)
+    return sum(trial.risen is not None for trial in ended) / COUNT
 
 
-def test_what_is_no_better_is_kept_no_more_often_than_stated() -> None:
-    assert binomtest(kept(0.0), COUNT).proportion_ci().low <= ERROR_RATE
+@pytest.mark.parametrize("tries", [1, 3])
+def test_what_is_no_better_is_kept_no_more_often_than_stated(tries: int) -> None:
+    assert kept(0.0, tries) <= ERROR_RATE
 
 
 def test_a_large_gain_is_found_more_often_than_not() -> None:
-    assert kept(0.4) > COUNT / 2
+    assert kept(0.4) > 0.5
+
+
+def test_what_is_no_better_is_not_kept_because_the_load_rises() -> None:
+    assert kept(0.0, load=ramp(1.5, samples=25)) <= ERROR_RATE
+
+
+def test_a_load_that_rises_fast_is_a_reason_not_to_keep_a_large_gain() -> None:
+    assert kept(0.4, load=ramp(1.5, samples=7)) < kept(0.4)
+
+
+def test_trials_that_share_their_samples_count_as_few() -> None:
+    low, high = proportion(0.0, 16)
+    assert low == 0.0
+    assert high == pytest.approx(1.0 - 0.025 ** (1 / 16))  # so often nothing of 16 is seen
+    assert proportion(0.5, 200)[1] < proportion(0.5, 16)[1]
