@@ -118,13 +118,26 @@ class Restored(Entry, frozen=True, kw_only=True, tag="restored"):
     kept: tuple[str, ...] = ()
 
 
+class PutBack(Entry, frozen=True, kw_only=True, tag="put-back"):
+    """The watchdog had put the host back by itself, at ``when`` by the host's clock.
+
+    ``said`` is what its commands said, each followed by its return code and the command. It is
+    written by whoever comes to the host next and ends what was pending.
+    """
+
+    when: str
+    said: tuple[str, ...] = ()
+
+
 class RollingBack(Entry, frozen=True, kw_only=True, tag="rolling-back"):
     """The confirmed change ``to`` (counted from 1) and all after it are about to be undone."""
 
     to: int
 
 
-Event = Begun | Applying | Applied | Ran | Judged | Held | Confirmed | Restored | RollingBack
+Event = (
+    Begun | Applying | Applied | Ran | Judged | Held | Confirmed | Restored | PutBack | RollingBack
+)
 
 
 class Generation(Record, frozen=True):

@@ -13,6 +13,7 @@ from tuner.journal import (
     Event,
     Held,
     Judged,
+    PutBack,
     Ran,
     Restored,
 )
@@ -44,6 +45,9 @@ def _lines(event: Event) -> Iterator[str]:
             yield f"for {event.seconds} s, until: tuner confirm; {event.reason}"
         case Confirmed():
             yield event.reason
+        case PutBack():
+            yield event.reason
+            yield from event.said
         case Restored() if event.kept:
             yield f"{event.reason}; somebody else has set {', '.join(event.kept)}"
         case _:

@@ -40,7 +40,14 @@ from tuner.journal import Held as HeldForAPerson
 from tuner.merge import changed, same
 from tuner.settings import differences
 from tuner.state import FOR_A_PERSON, Held, LiveHost
-from tuner.undo import RESTORE_TRIES, insist_it_is_ours, put_back, recover, undoing
+from tuner.undo import (
+    RESTORE_TRIES,
+    insist_it_is_ours,
+    put_back,
+    recover,
+    tell_of_watchdog,
+    undoing,
+)
 from tuner.watchdog import Reverted
 
 RENEWALS = 6
@@ -157,6 +164,7 @@ class Transaction:
             raise
         if kept:
             reason += f"; kept what somebody else set meanwhile: {', '.join(kept)}"
+        tell_of_watchdog(self._held)
         self.journal.close(Restored(reason=reason, kept=kept))
 
     def _is_confirmed(self) -> bool:
@@ -266,6 +274,7 @@ def lent(held: Held, reason: str) -> Iterator[None]:
             renewals.end()
             insist_it_is_ours(held)
             put_back(held, Pending(begun=begun, sure=False))
+            tell_of_watchdog(held)
             held.journal.close(Restored())
 
 

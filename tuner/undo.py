@@ -5,8 +5,9 @@ from contextlib import suppress
 from envs.errors import CommandFailed, HostBusy, HostError, InputError, NotApplied
 from envs.host import Host
 from envs.hosts.change import Command
+from tuner import watchdog
 from tuner.interrupts import interrupts
-from tuner.journal import Generation, Pending, Restored, RollingBack
+from tuner.journal import Generation, Pending, PutBack, Restored, RollingBack
 from tuner.merge import merge, missed, same
 from tuner.state import Held, LiveHost
 
@@ -20,7 +21,10 @@ def recover(held: Held) -> str:
     if pending is None:
         return ""
     kept = put_back(held, pending)
-    did = "undid what a tuner that is gone had left"
+    when = tell_of_watchdog(held)
+    did = f"the host had put itself back {when}"
+    if not when:
+        did = "undid what a tuner that is gone had left"
     if kept:
         did += f", but kept what somebody else set since: {', '.join(kept)}"
     held.journal.close(Restored(reason=did, kept=kept))
@@ -43,8 +47,29 @@ def roll_back(held: Held, *, to: int | None = None, force: bool = False) -> tupl
         held.journal.append(RollingBack(to=number, reason=f"back to before {target.after.time}"))
         held.arm(undo)
         kept = put_back(held, pending)
+        tell_of_watchdog(held)
         held.journal.close(Restored(reason=f"rolled back to before {target.after.time}", kept=kept))
     return kept
+
+
+def tell_of_watchdog(held: Held) -> str:
+    """Have the journal tell whether the host has put itself back; when it did, empty if not.
+
+    What the watchdog noted is gone once another is armed. That this cannot be told must not keep
+    anybody from telling that the host is back.
+    """
+    host = held.host
+    if not isinstance(host, LiveHost):
+        return ""
+    when = ""
+    with suppress(HostError):
+        when = watchdog.look(host.transport, host.state_dir).put_back
+        if when:
+            said = watchdog.said(host.transport, host.state_dir)
+            held.journal.append(
+                PutBack(when=when, said=said, reason=f"the host put itself back {when}")
+            )
+    return when
 
 
 def put_back(held: Held, pending: Pending) -> tuple[str, ...]:

@@ -28,6 +28,9 @@ LEASE = 0.9
 ITSELF = "its own watchdog, which is to put it back"
 """Who holds the lock of a host that its tuner has left without being able to put it back."""
 
+SAID = 16_000
+"""Bytes that are read of what the commands said by which a watchdog has put its host back."""
+
 _SCRIPT = (resources.files("tuner") / "watchdog.sh").read_text()
 _BUSY, _GONE, _REVERTED, _FULL, _LACKING = 10, 11, 12, 13, 14
 
@@ -54,6 +57,13 @@ class Look(Record, frozen=True):
     armed: bool = False
     seconds_left: float | None = None
     reverted: int | None = None
+
+    @property
+    def put_back(self) -> str:
+        """When a watchdog put the host back, in ISO 8601; empty where the last one did not."""
+        if self.reverted is None:
+            return ""
+        return datetime.fromtimestamp(self.reverted, UTC).isoformat("T", "seconds")
 
 
 class Watchdog:
@@ -138,6 +148,18 @@ def look(transport: Transport, folder: Path) -> Look:
         seconds_left=_left(found.get("lease", ""), found.get("uptime", "")) if token else None,
         reverted=_whole(found.get("undone", "")),
     )
+
+
+def said(transport: Transport, folder: Path) -> tuple[str, ...]:
+    """What the commands said that put the host back, line by line; ``…`` where that is not all.
+
+    No more of it is read than fits into a journal, and nothing that is no plain file.
+    """
+    done = on_host(transport, folder, "said", str(SAID + 1))
+    check(done, folder)
+    lines = done.out[:SAID].splitlines()
+    told = ("".join(c if c.isprintable() else "?" for c in line) for line in lines if line)
+    return (*told, "…") if len(done.out) > SAID else tuple(told)
 
 
 def take(transport: Transport, folder: Path, token: str) -> None:

@@ -208,6 +208,11 @@ take) # TOKEN: end the guard of a tuner that is gone; whoever takes the lock nex
     guarded "$1" && end
     exit 0
     ;;
+said) # BYTES: tell what the commands said that put the host back, up to so much of it
+    cd -- "$folder" 2>/dev/null || exit 0
+    [ -f undo.log ] || exit 0
+    head -c "$1" undo.log
+    ;;
 look) # tell what is here
     cd -- "$folder" 2>/dev/null || exit 0
     if [ -e lock ] && ! flock -n -s lock true; then

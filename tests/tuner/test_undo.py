@@ -6,17 +6,21 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
+from expiry import expire
 from msgspec.structs import replace
 from stumbling_host import FOUND, StumblingHost
 from trying import LEAN, LONGER, SHORTER, abandon, attempt, keep, killed_in, put_back_by_itself
 
-from envs.errors import HostError, InputError
+from envs.errors import CommandFailed, HostError, InputError
 from envs.hosts.transport import LocalTransport, Result
 from tuner import state
 from tuner.commands.status import examine
+from tuner.journal import JOURNAL, Event, PutBack, Restored, decode
 from tuner.transaction import transaction
 from tuner.undo import recover, roll_back
+from tuner.watchdog import SAID, Reverted, look
 
 
 @pytest.fixture
@@ -37,6 +41,94 @@ def test_what_a_killed_process_left_is_undone_by_recover(host: StumblingHost) ->
         assert recover(held)
         assert not recover(held)
     assert host.now == FOUND
+
+
+def events(host: StumblingHost) -> tuple[Event, ...]:
+    return decode((host.state_dir / JOURNAL).read_text(), "the journal")
+
+
+def test_that_the_host_put_itself_back_is_told_by_the_next_tuner_with_what_its_commands_said(
+    host: StumblingHost,
+) -> None:
+    abandon(host, LONGER)
+    status = put_back_by_itself(host)
+    (host.state_dir / "undo.log").write_text("no such vif\n1: ip link set vif9\n\x1b[31m\xff\n")
+    with state.held(host) as held:
+        did = recover(held)
+    told, restored = events(host)[-2:]
+    assert isinstance(told, PutBack)
+    assert told.said == ("no such vif", "1: ip link set vif9", "?[31mÿ")
+    assert f"the host put itself back {told.when}, and is as it was found" in status.summary
+    assert isinstance(restored, Restored)
+    assert did == restored.reason == f"the host had put itself back {told.when}"
+    assert examine("fake:", host).state == "untouched"
+
+
+def test_what_the_commands_of_a_watchdog_said_is_in_the_journal(host: StumblingHost) -> None:
+    abandon(host, LONGER)
+    put_back_by_itself(host)
+    with state.held(host) as held:
+        recover(held)
+    (told,) = [event for event in events(host) if isinstance(event, PutBack)]
+    assert any(line.startswith("0: ") for line in told.said)
+
+
+def test_a_host_that_did_not_put_itself_back_is_not_said_to_have_done_so(
+    host: StumblingHost,
+) -> None:
+    abandon(host, LONGER)
+    with state.held(host) as held:
+        assert recover(held) == "undid what a tuner that is gone had left"
+    assert not any(isinstance(event, PutBack) for event in events(host))
+
+
+def test_a_tuner_that_wakes_up_late_tells_that_the_host_has_put_itself_back(
+    host: StumblingHost,
+) -> None:
+    def sleep(host: StumblingHost) -> None:
+        expire(host.state_dir)
+        while not look(host.transport, host.state_dir).put_back:
+            pass
+
+    host.before_measure = sleep
+    with pytest.raises(Reverted):
+        attempt(host, LONGER, LEAN)
+    assert [type(event).__name__ for event in events(host)[-2:]] == ["PutBack", "Restored"]
+    assert host.now == FOUND
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    ["rm $0", "ln -sf /dev/zero $0", "rm $0; mkfifo $0", "rm $0; mkdir $0", "yes | head -c 9M >$0"],
+)
+def test_whatever_the_log_of_a_watchdog_is_the_host_is_recovered(
+    host: StumblingHost, spoil: str
+) -> None:
+    abandon(host, LONGER)
+    put_back_by_itself(host)
+    LocalTransport().run(("sh", "-c", spoil, str(host.state_dir / "undo.log")))
+    with state.held(host) as held:
+        assert recover(held)
+    (told,) = [event for event in events(host) if isinstance(event, PutBack)]
+    assert len(msgspec.json.encode(told)) < 5 * SAID
+
+
+class Mute(LocalTransport):
+    """Fails where it is asked what a watchdog has done."""
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
+        if "said" in argv:
+            raise CommandFailed("no answer")
+        return super().run(argv, stdin=stdin, timeout=timeout)
+
+
+def test_a_host_is_recovered_where_nothing_can_be_told_of_its_watchdog(host: StumblingHost) -> None:
+    abandon(host, LONGER)
+    put_back_by_itself(host)
+    host.transport = Mute()
+    with state.held(host) as held:
+        assert "the host had put itself back" in recover(held)
+    assert examine("fake:", host).state == "untouched"
 
 
 def test_rolling_back_goes_through_the_confirmed_changes_one_by_one(host: StumblingHost) -> None:

@@ -1,6 +1,5 @@
 """``tuner status``: where a host stands, whatever has happened to it or to the tuner."""
 
-from datetime import UTC, datetime
 from typing import Literal
 
 import click
@@ -170,8 +169,7 @@ def _unfinished(pending: Pending, found: Look) -> tuple[State, str]:
     since = f"in the middle of a transaction begun {pending.begun.time}"
     left = f"in {found.seconds_left or 0.0:.0f} s"
     if found.reverted is not None:
-        when = datetime.fromtimestamp(found.reverted, UTC).isoformat("T", "seconds")
-        return "reverted", f"{_silence(pending)}; the host put itself back {when}"
+        return "reverted", f"{_silence(pending)}; the host put itself back {found.put_back}"
     if found.holder == FOR_A_PERSON:
         return "held", f"waits for: tuner confirm; without it the host goes back {left}"
     if not found.holder:
