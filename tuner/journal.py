@@ -3,9 +3,10 @@
 It is the one durable truth about a host's tuning; everything else (is a transaction open? what is
 confirmed? what does a rollback return to?) is folded from it by ``standing``. It lives on the
 host, in the folder that the watchdog keeps, and is written before what it announces is done: a
-host is never changed without a line that says how to undo it. What the controlling machine did to
-a remote host stands there, too, in a copy for people: ``tuner status --journal`` shows it when the
-host cannot be reached. Nothing is decided by it.
+host is never changed without a line that says how to undo it. A reboot of the host ends it, as it
+ends the host's settings. So what a machine did to a host stands there, too, in a copy for people:
+``tuner status --journal`` shows it when the host cannot be reached or remembers nothing. Nothing is
+decided by it.
 
 A host that is kept tuned for months would fill its memory with it. So once it is large, and nothing
 is pending, it moves aside (``journal.old.jsonl``), and a new one begins with what a rollback needs.
@@ -13,6 +14,7 @@ is pending, it moves aside (``journal.old.jsonl``), and a new one begins with wh
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -27,6 +29,7 @@ from tuner.judge import Judgement
 from tuner.settings import Difference
 
 JOURNAL = "journal.jsonl"
+MOVED = "journal.old.jsonl"
 LARGE = 4_000_000
 """Bytes at which a journal moves aside: tens of transactions, with all their measurements."""
 LARGEST = 64_000_000
@@ -266,7 +269,8 @@ class Journal:
         done = watchdog.on_host(self._transport, self._folder, verb, *words, stdin=line)
         watchdog.check(done, self._folder)
         if self._copy is not None:
-            _append(self._copy, line)
+            with suppress(OSError):  # a full disk here must not stop what is under way there
+                _append(self._copy, line)
 
 
 def decode(text: str, where: str) -> tuple[Event, ...]:
@@ -290,7 +294,7 @@ def read_copy(path: Path) -> tuple[Event, ...]:
 
 
 def copy_of(uri: str) -> Path:
-    """Where the copy of a remote host's journal is kept on this machine."""
+    """Where the copy of a host's journal is kept on this machine."""
     home = os.environ.get("XDG_STATE_HOME", "")
     state = Path(home) if home else Path.home() / ".local" / "state"
     return state / "viotune" / quote(uri, safe="") / JOURNAL
@@ -312,11 +316,11 @@ def _decode(number: int, line: str, where: str) -> Event:
 
 
 def _append(path: Path, line: bytes) -> None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise HostError(f"cannot write {path}: {error.strerror}") from error
+    """Add a line to a file; one that is large moves aside first, over the one before."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > LARGE:
+        path.replace(path.with_name(MOVED))
+    with path.open("ab") as file:
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())

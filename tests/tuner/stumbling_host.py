@@ -89,6 +89,7 @@ class StumblingHost:
     """
 
     def __init__(self, state_dir: Path, measured: Callable[[Settings], Sample] = by_queue) -> None:
+        self.uri = "lab:fake"
         self.state_dir = state_dir
         self.transport: Transport = LocalTransport()
         self.file = state_dir / "host.json"

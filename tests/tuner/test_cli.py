@@ -204,6 +204,19 @@ def test_the_journal_of_a_host_that_cannot_be_reached_is_read_from_its_copy(
     assert f"no route to it; this is the copy in {copy}" in err
 
 
+def test_the_journal_of_a_host_that_was_booted_anew_is_read_from_its_copy(
+    tuner: Run, host: StumblingHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    del host
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    copy = copy_of("fake:")
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(msgspec.json.encode(Restored(reason="it is back")) + b"\n")
+    code, out, err = tuner("status", "--host", "fake:", "--journal")
+    assert (code, "it is back" in out) == (0, True)
+    assert f"the host has no journal, as after a reboot; this is the copy in {copy}" in err
+
+
 def test_what_went_back_by_itself_cannot_be_confirmed_which_is_no_wrong_usage(
     tuner: Run, host: StumblingHost
 ) -> None:

@@ -6,11 +6,13 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stumbling_host import FOUND
+from stumbling_host import FOUND, StumblingHost
+from trying import LEAN, keep
 
 from envs.errors import HostError
 from envs.hosts.transport import LocalTransport
 from tuner.journal import (
+    JOURNAL,
     LARGEST,
     Applied,
     Applying,
@@ -20,10 +22,12 @@ from tuner.journal import (
     Journal,
     Restored,
     RollingBack,
+    copy_of,
     decode,
     essence,
     standing,
 )
+from tuner.state import journal_of
 
 BEGUN = Begun(snapshot="{}", found=FOUND)
 CONFIRMED = Confirmed(settings=FOUND, snapshot="{}")
@@ -47,6 +51,49 @@ def test_a_copy_is_kept_here(journal: Journal, tmp_path: Path) -> None:
     theirs, ours = (tmp_path / where / "journal.jsonl" for where in ("state", "copy"))
     assert theirs.read_text() == ours.read_text()
     assert len(journal.events()) == 2
+
+
+def test_a_copy_that_cannot_be_written_stops_nothing(journal: Journal, tmp_path: Path) -> None:
+    (tmp_path / "copy").write_text("no folder")
+    journal.append(BEGUN)
+    journal.close(Restored())
+    assert len(journal.events()) == 2
+
+
+def test_a_large_copy_moves_aside(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.journal.LARGE", 1)
+    for _ in range(3):
+        journal.append(BEGUN)
+    copies = {path.name: path.read_text().count("\n") for path in (tmp_path / "copy").iterdir()}
+    assert copies == {"journal.jsonl": 1, "journal.old.jsonl": 1}
+
+
+@pytest.mark.parametrize("uri", ["xen:", "qemu:///system", "kvm:"])
+def test_a_host_that_is_this_machine_has_a_copy_that_outlives_a_reboot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "here"))
+    host = StumblingHost(tmp_path / "run")
+    host.uri = uri
+    keep(host, LEAN)
+    there = host.state_dir / JOURNAL
+    assert copy_of(uri).read_text() == there.read_text() != ""
+
+
+def test_a_lab_of_this_machine_has_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "here"))
+    keep(StumblingHost(tmp_path / "run"), LEAN)
+    assert not (tmp_path / "here").exists()
+
+
+def test_the_journal_of_a_host_that_cannot_be_described_is_read_all_the_same(
+    tmp_path: Path,
+) -> None:
+    host = StumblingHost(tmp_path / "run")
+    host.stumble = lambda _moment: True
+    assert journal_of(host).events() == ()
 
 
 def test_a_journal_that_does_not_exist_is_empty(journal: Journal) -> None:

@@ -27,6 +27,7 @@ class Tables:
         self.does: list[Callable[[Table], tuple[Table, int]]] = []
         self.did: deque[Result] = deque()
         self.transport = LocalTransport()
+        self.uri = "lab:table"
         self.state_dir = Path("/nowhere")
 
     def snapshot(self) -> bytes:

@@ -101,15 +101,21 @@ def command(*, uri: str, journal: bool, as_json: bool) -> None:
 
 def _journal(uri: str, output: Output) -> tuple[Event, ...]:
     """The journal of a host, or its copy on this machine where the host cannot tell it."""
+    copy = copy_of(uri)
     try:
         with options.opened(uri) as host:
-            return journal_of(host).events() if isinstance(host, LiveHost) else ()
+            if not isinstance(host, LiveHost):
+                return ()
+            events = journal_of(host).events()
+        if events or not copy.exists():
+            return events
+        why_not = "the host has no journal, as after a reboot"
     except HostError as error:
-        copy = copy_of(uri)
         if not copy.exists():
             raise
-        output.say(f"tuner: {error}; this is the copy in {copy}")
-        return read_copy(copy)
+        why_not = str(error)
+    output.say(f"tuner: {why_not}; this is the copy in {copy}")
+    return read_copy(copy)
 
 
 def examine(uri: str, host: Host) -> Status:

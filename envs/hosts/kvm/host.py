@@ -56,6 +56,7 @@ class KvmHost:
     """
 
     def __init__(self, found: Site, transport: Transport, *, bypass_filters: bool = False) -> None:
+        self.uri = found.uri
         self.transport = transport
         self.state_dir = Path(found.folder)
         self.did = memory()

@@ -65,6 +65,7 @@ class LabHost:
     def __init__(
         self, lab: Lab, folder: Path, transport: Transport, *, bypass_filters: bool = False
     ) -> None:
+        self.uri = f"lab:{lab.config.name}"
         self.transport = transport
         self.state_dir = folder
         self.did = memory()
@@ -223,7 +224,7 @@ class LabHost:
         ]
         cpu = [Guest(name=n.name, role="cpu", vcpus=(n.vcpu,)) for n in names.neighbours]
         return HostSpec(
-            uri=f"lab:{self._lab.config.name}",
+            uri=self.uri,
             kind="lab",
             cores=cores,
             driver_domain=DRIVER,

@@ -31,6 +31,7 @@ class XenHost:
     """
 
     def __init__(self, found: Site, transport: Transport, *, bypass_filters: bool = False) -> None:
+        self.uri = found.uri
         self.transport = transport
         self.state_dir = Path(found.folder)
         self.did = memory()
