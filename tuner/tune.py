@@ -78,13 +78,21 @@ class Tuning(Record, frozen=True):
 
 
 def tune_and_keep(
-    held: Held, policy: Policy, budget: Budget, guards: Guards, step: Step, *, hold: bool = False
+    held: Held,
+    policy: Policy,
+    budget: Budget,
+    guards: Guards,
+    step: Step,
+    *,
+    hold: bool = False,
+    why: str = "",
 ) -> Tuning:
     """Tune a held host in one transaction, and keep the best; ``hold`` leaves it to a person.
 
-    Where nothing is worth keeping the host ends as it was found.
+    Where nothing is worth keeping the host ends as it was found. The journal tells ``why`` now.
     """
-    with transaction(held, f"tune by {policy.name}") as trial:
+    reason = f"tune by {policy.name}"
+    with transaction(held, f"{reason}: {why}" if why else reason) as trial:
         tuning = tune(trial, policy, budget, guards, step)
         if tuning.best is not None:
             trial.apply(tuning.best.settings)

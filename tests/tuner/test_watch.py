@@ -7,8 +7,11 @@ import pytest
 from click.testing import CliRunner
 from stumbling_host import SPEC, StumblingHost, sample
 
+from tuner import commands
 from tuner.commands import options
 from tuner.commands.watch import Watch, command
+from tuner.journal import Begun
+from tuner.state import journal_of
 from tuner.watch import change, idle, load
 
 EVEN = load(SPEC, sample(8.0, 1.0))
@@ -69,6 +72,24 @@ def test_a_host_whose_load_did_not_hold_still_is_tuned_again_though_later() -> N
     memory.tuned(None, kept=False)
     assert memory.why(EVEN) == "not tuned yet"
     assert memory.seconds_left() > 100.0
+
+
+def test_why_a_host_was_tuned_is_in_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = tmp_path / "setting.json"
+    setting.write_text('{"bridge": "lean"}')
+    host = StumblingHost(tmp_path / "host", lambda _settings: sample(8.0, 1.0))
+    monkeypatch.setattr(options, "open_host", lambda _uri: host)
+    looks = iter([EVEN, EVEN, UNEVEN, UNEVEN, UNEVEN])
+    monkeypatch.setattr(commands.watch, "_load", lambda *_: next(looks))
+    words = ["--host", "lab:x", "--setting", str(setting), "--every", "0.1", "--looks", "3"]
+    words += ["--at-most-every", "0", "--pairs", "3"]
+    assert CliRunner().invoke(command, words).exit_code == 0
+    begun = [event for event in journal_of(host).events() if isinstance(event, Begun)]
+    first, second = [event.reason for event in begun]
+    assert first == f"tune by {setting}: not tuned yet"
+    assert second.startswith(f"tune by {setting}: the load has changed: traffic of one 4.00 -> ")
 
 
 def test_a_tuning_that_fails_counts_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

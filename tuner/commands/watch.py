@@ -54,7 +54,7 @@ class Watch:
         suspected, self._suspected = self._suspected, now if changed else None
         if not changed or suspected is None or watch.change(suspected, now):
             return ""
-        return changed
+        return f"the load has changed: {changed}"
 
     def seconds_left(self) -> float:
         """Until the host may be tuned again."""
@@ -175,7 +175,7 @@ def _look(
         return Told(host=uri, event="waits", reason=f"somebody else has set {parts}: left alone")
     with options.held(uri, confirm_within) as held:
         memory.tries()
-        tuning = tune_and_keep(held, policy, budget, rules, lambda _what: None)
+        tuning = tune_and_keep(held, policy, budget, rules, lambda _what: None, why=why)
     load = _load(uri, budget, noted) if tuning.for_this_load else None
     memory.tuned(load, kept=tuning.best is not None)
     return Told(host=uri, event=_event(tuning), reason=f"{why}: {tuning.reason}")
