@@ -35,24 +35,32 @@ def command(*, uri: str, as_json: bool) -> None:
             raise InputError(
                 about(uri, "a simulated host keeps nothing, so there is none to confirm")
             )
-        journal = journal_of(host)
-        pending = journal.standing().pending
-        if pending is None or pending.held is None:
-            raise TunerError(about(uri, "nothing waits for a confirmation; see: tuner status"))
-        snapshot, settings = host.snapshot(), host.settings()
-        summary = f"confirmed what was held since {pending.held.time}"
-        journal.close(
-            Confirmed(settings=settings, snapshot=snapshot.decode(), reason=pending.held.reason)
-        )
-        found = watchdog.look(host.transport, host.state_dir)
-        if found.holder == FOR_A_PERSON:
-            watchdog.take(host.transport, host.state_dir, found.token)
-    changes = differences(pending.begun.found, settings)
-    edited = changed(pending.held.snapshot.encode(), snapshot)
-    output.show(about(uri, summary))
-    if edited:
-        output.show(f"somebody else has set meanwhile, and this stays, too: {', '.join(edited)}")
-    output.show(diff_table(changes))
-    output.emit(
-        Confirmation(host=uri, summary=summary, settings=settings, changes=changes, edited=edited)
+        done = confirm_held(uri, host)
+    output.show(about(uri, done.summary))
+    if done.edited:
+        edited = ", ".join(done.edited)
+        output.show(f"somebody else has set meanwhile, and this stays, too: {edited}")
+    output.show(diff_table(done.changes))
+    output.emit(done)
+
+
+def confirm_held(uri: str, host: LiveHost) -> Confirmation:
+    """Confirm what a host was left with. Raises TunerError where nothing waits for that."""
+    journal = journal_of(host)
+    pending = journal.standing().pending
+    if pending is None or pending.held is None:
+        raise TunerError(about(uri, "nothing waits for a confirmation; see: tuner status"))
+    snapshot, settings = host.snapshot(), host.settings()
+    journal.close(
+        Confirmed(settings=settings, snapshot=snapshot.decode(), reason=pending.held.reason)
+    )
+    found = watchdog.look(host.transport, host.state_dir)
+    if found.holder == FOR_A_PERSON:
+        watchdog.take(host.transport, host.state_dir, found.token)
+    return Confirmation(
+        host=uri,
+        summary=f"confirmed what was held since {pending.held.time}",
+        settings=settings,
+        changes=differences(pending.begun.found, settings),
+        edited=changed(pending.held.snapshot.encode(), snapshot),
     )
