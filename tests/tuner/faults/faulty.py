@@ -17,10 +17,12 @@ STEPS = {
     "_probe": "probe",
     "measure": "measure",
     "confirm": "confirm",
+    "hold": "hold",
+    "confirm_held": "confirm by hand",
     "undo": "undo",
     "roll_back": "roll back",
 }
-"""What a transaction is doing, by the innermost of its functions that is running."""
+"""What a tuner is doing, by the innermost of its functions that is running."""
 OTHER = "describe"
 """What it does outside all of these: ask the host what it has."""
 

@@ -2,7 +2,8 @@
 
     sudo env PYTHONPATH=.:tests .venv/bin/python tests/tuner/faults/run_faults.py lab --count 500
 
-Fault, play and call follow from the seed and the number alone. A run that was cut off goes on
+Fault, play and call follow from the seed and the number alone; those of the plays that came later
+have the numbers from 1000 on (``--first 1000``). A run that was cut off goes on
 where it ended; it waits for as long as the file that ``--pause`` names is there. Most of the time
 a fault is waited for: ``--labs 3`` throws at three labs at once, one fault at a time at each.
 """
@@ -48,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("host", choices=HOSTS)
     parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--labs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("results/faults"))
@@ -57,7 +59,8 @@ def main() -> None:
         parser.error(f"there is only one {given.host} host to throw at: leave out --labs")
     given.out.mkdir(parents=True, exist_ok=True)
     done = {row.number for row in read(given.out / f"{given.host}.csv")}
-    missing = [number for number in range(given.count) if number not in done]
+    numbers = range(given.first, given.first + given.count)
+    missing = [number for number in numbers if number not in done]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the hosts are taken away
     shares = [(given, at, missing[at :: given.labs]) for at in range(given.labs)]
     workers = [Process(target=work, args=share) for share in shares]

@@ -69,6 +69,15 @@ def test_a_tuner_killed_on_the_way_back_is_no_obstacle(
     assert (row.outcome, row.status, row.left) == ("as found", "reverted", "")
 
 
+@pytest.mark.lab
+def test_a_change_that_was_held_and_is_confirmed_by_a_person_who_was_killed_goes_back(
+    target: Target,
+) -> None:
+    target.rehearse("hold", "go back")
+    row = thrown(target, "tuner SIGKILL", "hold", "confirm by hand")
+    assert (row.outcome, row.status, row.left) == ("as found", "reverted", "")
+
+
 @pytest.mark.parametrize(
     ("counts", "seconds"),
     [

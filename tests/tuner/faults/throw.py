@@ -12,7 +12,7 @@ import msgspec
 from child import Child, Say
 from faulty import Course
 from kinds import BLOCKED, BY_SSH, EDIT, SILENCING, fault, kinds
-from plays import PLAYS, playing
+from plays import KEEPING, PLAYS, playing
 from subject import Mishap, Readings, Subject, Wire
 
 from envs.host import Record, Settings
@@ -27,8 +27,10 @@ REHEARSAL = 600
 """Seconds to confirm within, where nothing is to go wrong: longer than anything takes."""
 LONGEST = 300.0
 """Seconds after which a tuner counts as one that never ends."""
-BUSY_STEPS = ("lock", "describe")
-"""Steps at which the lock may be free: before it is taken, and after it was let go of."""
+BUSY_STEPS = ("lock", "describe", "confirm by hand")
+"""Steps at which the lock is for others: before it is taken, and after it was let go of."""
+LATER_PLAYS, LATER = ("hold",), 1000
+"""The faults of plays that came later have numbers of their own, for others must keep theirs."""
 
 
 class Row(Record, frozen=True):
@@ -91,7 +93,7 @@ class Target:
         subject.target = subject.aim(msgspec.json.decode(found.said, type=Settings))
         for play in plays:
             self.calls[play] = self.play(play)
-            if play == "keep":
+            if play in KEEPING:
                 subject.changed = subject.readings()
             elif subject.readings() != subject.found:
                 raise AssertionError(differing(subject.found, subject.readings()))
@@ -114,7 +116,7 @@ class Target:
         """
         seen: set[str] = set()
         cells = []
-        for play in PLAYS:
+        for play in filter(self.calls.__contains__, PLAYS):
             steps = [step for step in dict.fromkeys(self.calls[play]) if step not in seen]
             seen.update(steps)
             cells += [(kind, play, step) for step, kind in product(steps, kinds(self.subject))]
@@ -122,9 +124,12 @@ class Target:
 
     def draw(self, number: int, seed: int) -> tuple[str, str, int]:
         """The fault of a number, the play, and the call: every cell before any again."""
-        cells = self.cells()
+        later = number >= LATER
+        if later and not set(LATER_PLAYS) <= self.calls.keys():
+            self.rehearse(*LATER_PLAYS, "go back")
+        cells = [cell for cell in self.cells() if (cell[1] in LATER_PLAYS) == later]
         Random(seed).shuffle(cells)  # noqa: S311 - a draw, not a secret
-        kind, play, step = cells[number % len(cells)]
+        kind, play, step = cells[number % LATER % len(cells)]
         calls = [at for at, name in enumerate(self.calls[play]) if name == step]
         return kind, play, Random(f"{seed} {number}").choice(calls)  # noqa: S311 - as above
 
@@ -245,9 +250,9 @@ def _allowed(
     """
     begun = '"event":"rolling-back"' in told and (armed or code == 0)
     confirmed = '"event":"confirmed"' in told and not begun
-    if confirmed and (play == "keep" or code != 0):
+    if confirmed and (play in KEEPING or code != 0):
         yield "as confirmed", subject.changed
-    if not confirmed or (play == "keep" and code is None):
+    if not confirmed or (play in KEEPING and code is None):
         yield "as found", subject.found
 
 
