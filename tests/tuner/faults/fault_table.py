@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from limits import STOOD_STILL, kind_of, limits_of
 from throw import NEVER, Row
 
 
@@ -21,12 +22,16 @@ def read(path: Path) -> list[Row]:
 def table(rows: Sequence[Row]) -> str:
     """In all, and by fault and step: how many were thrown, and how each ended."""
     rows = [row for row in rows if row.step != NEVER]
-    hosts = Counter(row.host.rstrip("0123456789") for row in rows)
+    hosts = Counter(kind_of(row.host) for row in rows)
+    limits = [(host, limits_of(host)) for host in sorted(hosts)]
+    granted = [f"{of.confirm_within} s + {of.slack:g} s ({host})" for host, of in limits]
     lines = [
         f"{len(rows)} faults ({told(hosts)}): {told(Counter(row.outcome for row in rows))}",
-        f"left over, crashed or wrongly told: {sum(row.failed for row in rows)}",
+        f"left over, crashed, wrongly told, or beyond a limit: {sum(row.failed for row in rows)}",
         f"longest until the host was as it must be: {max(row.back for row in rows):.1f} s",
+        f"limits of that, to confirm and slack: {', '.join(granted)}",
         f"longest that guests got nothing: {max(row.stood_still for row in rows):.2f} s",
+        f"limit of that: {STOOD_STILL:g} s",
         "",
         "| fault | step | thrown | outcome | status said | back within, s | stood still, s |",
         "|---|---|---|---|---|---|---|",

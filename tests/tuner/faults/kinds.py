@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from signal import SIGINT, SIGKILL, SIGTERM
 
 from child import Say
@@ -17,8 +18,8 @@ BLOCKED = "port blocked"
 BY_SSH = ("connection cut", BLOCKED)
 """Faults of a connection, which is one by SSH where the host would not need any."""
 EDIT = "edit by hand"
-SILENCING = ("tuner SIGKILL", "tuner hangs 25 s", BLOCKED)
-"""After these nobody but the host itself can put it back."""
+SILENCE = {"tuner SIGKILL": inf, "tuner hangs 25 s": HANGS, BLOCKED: inf}
+"""Seconds for which nobody but the host itself can put it back: the tuner says nothing."""
 
 ANY: Mapping[str, Fault] = {
     "tuner SIGKILL": kill(SIGKILL),

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from shutil import rmtree
 
 import namespaced_sshd
+from limits import LIMITS
 from msgspec.structs import replace
 from subject import Mishap, Subject, Wire
 
@@ -25,8 +26,7 @@ class KvmSubject(Subject):
     state = "/run/viotune/kvm"
     vifs = ("vnet0", "vnet1")
     addresses = (address(1), address(2))
-    confirm_within = 40
-    slack = 10.0
+    confirm_within, slack = LIMITS["lab:kvm"]
     script = """
         for guest in g1 g2; do
             {

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import namespaced_sshd
+from limits import LIMITS
 from msgspec.structs import replace
 from subject import Mishap, Subject, Wire
 
@@ -27,8 +28,7 @@ class LabSubject(Subject):
 
     vifs = ("vif1", "vif2")
     addresses = ("10.0.0.1", "10.0.0.2")
-    confirm_within = 20
-    slack = 4.0
+    confirm_within, slack = LIMITS["lab:faults"]
 
     def __init__(self, number: int) -> None:
         super().__init__()

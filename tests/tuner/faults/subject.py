@@ -55,9 +55,8 @@ class Subject(ABC):
     vifs: tuple[str, str]
     addresses: tuple[str, str]
     confirm_within: int
-    """Seconds: as short as a busy machine can keep up with."""
     slack: float
-    """Seconds beyond that which reading the host by other tools may take."""
+    """Both as in ``limits``."""
     script: str
     """Prints the readings."""
     found: Readings

@@ -1,11 +1,14 @@
 """One fault of every kind, at a step of a transaction: the host is as it must be, and says why."""
 
 from collections.abc import Iterator
+from math import inf
 
 import pytest
+from fault_table import table
 from kinds import kinds
 from lab_subject import LabSubject
-from throw import Row, Target, throw_at
+from msgspec.structs import replace
+from throw import Look, Row, Target, how_soon, throw_at
 from traffic import longest
 
 KINDS = (
@@ -57,7 +60,7 @@ def test_whatever_goes_wrong_the_host_is_as_found_or_as_confirmed(
 ) -> None:
     row = thrown(target, kind, "keep", "apply")
     assert row.step == "apply", row
-    assert not row.failed, row
+    assert not replace(row, back=0.0, stood_still=0.0).failed, row  # how quick a machine is
 
 
 @pytest.mark.lab
@@ -76,6 +79,82 @@ def test_a_change_that_was_held_and_is_confirmed_by_a_person_who_was_killed_goes
     target.rehearse("hold", "go back")
     row = thrown(target, "tuner SIGKILL", "hold", "confirm by hand")
     assert (row.outcome, row.status, row.left) == ("as found", "reverted", "")
+
+
+FINE = Row(
+    number=1,
+    host="lab:faults0",
+    fault="tuner SIGKILL",
+    play="keep",
+    step="apply",
+    call=1,
+    outcome="as found",
+    back=23.9,
+    took=60.0,
+    stood_still=0.9,
+    load=1.0,
+    exit_code=-9,
+    error="",
+    status="reverted",
+    summary="",
+    left="",
+)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        replace(FINE, back=24.1),
+        replace(FINE, stood_still=1.1),
+        replace(FINE, outcome="NOT BACK"),
+        replace(FINE, left="a lock"),
+        replace(FINE, error="crashed: KeyError"),
+        replace(FINE, status="confirmed"),
+        replace(FINE, status="interrupted"),
+        replace(FINE, outcome="as confirmed"),
+        replace(FINE, outcome="as confirmed", status="interrupted"),
+        replace(FINE, play="go back", status="interrupted"),
+    ],
+)
+def test_what_is_not_as_it_must_be_has_failed(row: Row) -> None:
+    assert row.failed
+    assert "or beyond a limit: 1\n" in table([FINE, row])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        FINE,
+        replace(FINE, host="lab:kvm", back=49.0),
+        replace(FINE, outcome="as confirmed; edit kept", status="changed"),
+        replace(FINE, outcome="as confirmed", status="interrupted", play="go back"),
+    ],
+)
+def test_what_is_as_it_must_be_has_not_failed(row: Row) -> None:
+    assert not row.failed
+
+
+BACK, AWAY = "as found", "NOT BACK"
+
+
+@pytest.mark.parametrize(
+    ("looks", "silence", "seconds"),
+    [
+        ([], 0.0, 0.0),
+        ([(11.0, BACK), (40.0, BACK)], 0.0, 0.0),  # before the tuner had ended
+        ([(11.0, AWAY), (31.0, AWAY), (33.0, BACK)], 0.0, 3.0),
+        ([(11.0, AWAY), (29.0, BACK), (31.0, BACK)], 25.0, 19.0),  # by itself
+        ([(11.0, BACK), (36.0, AWAY), (38.0, BACK)], 25.0, 8.0),  # changed again, after the silence
+        ([(11.0, AWAY), (34.0, AWAY), (36.0, BACK)], 25.0, 24.0),  # not in all of the silence
+        ([(11.0, BACK), (15.0, AWAY), (18.0, BACK)], inf, 8.0),
+    ],
+)
+def test_how_soon_a_host_was_as_it_must_be(
+    looks: list[tuple[float, str]], silence: float, seconds: float
+) -> None:
+    """A fault at 10 s, the tuner's end at 30 s."""
+    seen = [Look(at, at + 0.5, outcome) for at, outcome in looks]
+    assert how_soon(seen, 10.0, silence, 30.0) == seconds
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,17 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import product
 from random import Random
+from typing import NamedTuple
 
 import msgspec
 from child import Child, Say
 from faulty import Course
-from kinds import BLOCKED, BY_SSH, EDIT, SILENCING, fault, kinds
+from kinds import BLOCKED, BY_SSH, EDIT, SILENCE, fault, kinds
+from limits import STOOD_STILL, limits_of
 from plays import KEEPING, PLAYS, playing
 from subject import Mishap, Readings, Subject, Wire
 
@@ -36,11 +38,10 @@ LATER_PLAYS, LATER = ("hold",), 1000
 class Row(Record, frozen=True):
     """One fault, and what became of the host.
 
-    ``back`` is how many seconds after the tuner's end the host was as it must be, and after the
-    fault where that silences the tuner; ``took`` is all of it from the beginning of the play.
-    ``stood_still`` is the longest time for which guests that the fault itself does not stop got
-    nothing, ``load`` how many processes wanted to run on this machine by then. ``left`` names what
-    was left over.
+    ``back`` is how many seconds the host took to be as it must be (see ``how_soon``); ``took`` is
+    all of it from the beginning of the play. ``stood_still`` is the longest time for which guests
+    that the fault itself does not stop got nothing, ``load`` how many processes wanted to run on
+    this machine by then. ``left`` names what was left over.
     """
 
     number: int
@@ -63,13 +64,28 @@ class Row(Record, frozen=True):
     @property
     def failed(self) -> bool:
         """Whether anything is not as it must be."""
+        return (
+            self.outcome == NOT_BACK
+            or bool(self.left)
+            or "crashed" in self.error
+            or not self.rightly_told
+            or self.back > limits_of(self.host).back
+            or self.stood_still > STOOD_STILL
+        )
+
+    @property
+    def rightly_told(self) -> bool:
+        """Whether the status fits what the host was matched as."""
         confirmed = self.outcome.startswith("as confirmed")
-        # A rollback that could not be begun is noted and undone by: tuner rollback.
-        never_begun = self.play == "go back" and self.status == "interrupted"
-        changed = self.status in ("confirmed", "changed") or never_begun
-        told = self.status == "unreadable" or confirmed == changed
-        crashed = "crashed" in self.error
-        return self.outcome == NOT_BACK or bool(self.left) or crashed or not told
+        match self.status:
+            case "unreadable":
+                return True
+            case "interrupted":  # a rollback not begun is noted, and undone by: tuner rollback
+                return confirmed and self.play == "go back"
+            case "confirmed" | "changed":
+                return confirmed
+            case _:
+                return not confirmed
 
 
 class Target:
@@ -194,26 +210,50 @@ def _work(
     return work
 
 
+class Look(NamedTuple):
+    """How the host was, by readings taken between two points in time."""
+
+    begun: float
+    ended: float
+    outcome: str
+
+
+def how_soon(looks: Sequence[Look], thrown: float, silence: float, end: float) -> float:
+    """How many seconds the host took to be as it must be, by all ``looks`` at it.
+
+    They run from the tuner's end. Where the fault silences the tuner, the host has to see to it by
+    itself meanwhile, so they run from the fault as well, and up to the end of that silence: a tuner
+    that then goes on may change the host again.
+    """
+    alone = [look for look in looks if look.ended < thrown + silence]
+    return max(0.0, _settled(alone, thrown) - thrown, _settled(looks, end) - end)
+
+
+def _settled(looks: Sequence[Look], otherwise: float) -> float:
+    """Since when the host has been as in the last look; as late as that if it was not back."""
+    since, outcome = otherwise, NOT_BACK
+    for look in looks:
+        if look.outcome != outcome or outcome == NOT_BACK:
+            since, outcome = look.begun, look.outcome
+    return since
+
+
 def _watch(
     subject: Subject, child: Child, mishap: Mishap, play: str, kind: str
 ) -> tuple[str, float]:
-    """Wait until the tuner has ended and the host is as it must be; how it is, and how soon it was.
-
-    The time runs from the tuner's end, and from the fault where that silences the tuner.
-    """
+    """Wait until the tuner has ended and the host is as it must be; how it is, and how soon."""
     began = time.monotonic()
     limit = subject.confirm_within + subject.slack
-    outcome, since, end = NOT_BACK, began, 0.0
+    outcome, end, looks = NOT_BACK, 0.0, list[Look]()
     while True:
         ended, now = child.ended(), time.monotonic()
         end = end or (now if ended else 0.0)
         thrown = _thrown(child)[0]
         if thrown:
-            name = _match(subject, child, mishap, play)
-            if outcome != name:
-                outcome, since = name, now
+            outcome = _match(subject, child, mishap, play)
+            looks.append(Look(now, time.monotonic(), outcome))
         if ended and (outcome != NOT_BACK or not thrown or now > end + limit):
-            return outcome, max(0.0, since - (thrown if kind in SILENCING else end))
+            return outcome, how_soon(looks, thrown, SILENCE.get(kind, 0.0), end)
         if kind == BLOCKED and thrown and not ended and now > thrown + limit:
             child.kill()
         if not ended and now > began + LONGEST:

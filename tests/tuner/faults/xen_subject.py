@@ -10,6 +10,7 @@ from shutil import copy, rmtree
 from tempfile import TemporaryDirectory
 
 from child import Child
+from limits import LIMITS
 from msgspec.structs import replace
 from subject import Mishap, Subject, Wire
 
@@ -28,8 +29,7 @@ class XenSubject(Subject):
     state = "/run/viotune/xen"
     vifs = ("vif1.0", "vif2.0")
     addresses = ("10.0.0.11", "10.0.0.12")
-    confirm_within = 120
-    slack = 30.0
+    confirm_within, slack = LIMITS["lab:xen"]
     script = """
         xl vcpu-list | awk '{ print $1, $3, $(NF - 2), $NF }'
         xl sched-credit2
