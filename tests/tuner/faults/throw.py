@@ -311,8 +311,7 @@ def _afterwards(
     What the watchdog does meanwhile must leave the host as it was matched.
     """
     subject = target.subject
-    if not mishap.lasting:  # else there is nothing left that could be put back
-        subject.shell(f"flock -w {subject.confirm_within} {subject.state}/lock true")
+    subject.shell(f"flock -w {subject.confirm_within} {subject.state}/lock true")
     told = _apart(subject, lambda host, say: say(_json(examine(subject.uri, host))))
     unknown = Status(host=subject.uri, state="unreadable", summary=told.line("error"))
     status = msgspec.json.decode(told.line("said") or _json(unknown), type=Status)
@@ -320,7 +319,7 @@ def _afterwards(
     if outcome == NOT_BACK:
         now = _without(subject.readings(), mishap)
         left.append(f"not as found: {differing(_without(subject.found, mishap), now)}")
-    if not mishap.lasting and outcome != (now := _match(subject, child, mishap, play)):
+    if outcome != (now := _match(subject, child, mishap, play)):
         left.append(f"{outcome} at first, then {now}")
     if child.line("second") == "0" and _thrown(child)[1] not in BUSY_STEPS:
         left.append("a second tuner got the host")
