@@ -27,8 +27,8 @@ NOT_BACK = "NOT BACK"
 NEVER = "never thrown"
 REHEARSAL = 600
 """Seconds to confirm within, where nothing is to go wrong: longer than anything takes."""
-LONGEST = 300.0
-"""Seconds after which a tuner counts as one that never ends."""
+LONGEST = 900.0
+"""Seconds after which a tuner counts as one that never ends: emulated hosts are slow."""
 BUSY_STEPS = ("lock", "describe", "confirm by hand")
 """Steps at which the lock is for others: before it is taken, and after it was let go of."""
 LATER_PLAYS, LATER = ("hold",), 1000
