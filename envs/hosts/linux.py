@@ -3,15 +3,23 @@
 Formats: proc(5), ``Documentation/scheduler/sched-stats.rst`` for ``schedstat``, lscpu(1).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 from envs.errors import HostError
 from envs.host import Core, Port, Record, Traffic
+from envs.hosts.unexpected import natural, unexpected
 
 JIFFIES = 100.0
 """USER_HZ, the unit of /proc/stat: 100 a second on every architecture Linux runs Xen or KVM on."""
 
 TOPOLOGY = ("lscpu", "-p=CPU,CORE,SOCKET,NODE,CACHE")
+
+_CORES = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_TASK = re.compile(r"([0-9]{1,10}) \(.*\) ([A-Za-z])((?: -?[0-9]{1,20}){20,})\s*", re.DOTALL)
+_SCHEDSTAT = re.compile(r"([0-9]{1,20}) [0-9]+ [0-9]+\s*")
+_CORE_TIME = re.compile(r"cpu([0-9]{1,5})((?: [0-9]{1,20}){7,})\s*")
+_INTERFACE = re.compile(r" *(\S+): *([0-9]{1,20}(?: +[0-9]{1,20}){15})")
 
 
 class Task(Record, frozen=True):
@@ -33,12 +41,18 @@ class CoreTime(Record, frozen=True):
     softirq: float
 
 
-def core_list(text: str) -> tuple[int, ...]:
-    """The cores of a kernel list such as ``0-3,8``, ascending."""
+def core_list(text: str, source: str = "the kernel") -> tuple[int, ...]:
+    """The cores of a list such as ``0-3,8``, ascending; an empty list has none.
+
+    Raises HostError for anything else, naming the ``source`` of the text.
+    """
     cores: set[int] = set()
-    for part in text.strip().split(","):
-        first, dash, last = part.partition("-")
-        cores.update(range(int(first), int(last if dash else first) + 1))
+    for part in text.strip().split(",") if text.strip() else ():
+        run = _CORES.fullmatch(part)
+        first, last = (int(run[1]), int(run[2] or run[1])) if run else (1, 0)
+        if first > last:
+            raise HostError(f"{source} printed a list of cores that cannot be read: {text!r:.80}")
+        cores.update(range(first, last + 1))
     return tuple(sorted(cores))
 
 
@@ -47,26 +61,34 @@ def as_list(cores: Iterable[int]) -> str:
     return ",".join(str(core) for core in sorted(cores))
 
 
-def topology(text: str, allowed: Iterable[int]) -> tuple[Core, ...]:
-    """The cores out of what ``TOPOLOGY`` printed, those in ``allowed`` only.
+def online(text: str) -> tuple[Core, ...]:
+    """The cores that are online, out of what ``TOPOLOGY`` printed.
 
     The last cache column is the last level; where lscpu knows no caches, cores of a socket are
     taken to share one.
     """
-    wanted = set(allowed)
-    cores = []
+    found, widths = {}, set()
     for line in text.splitlines():
         if not line or line.startswith("#"):
             continue
-        cpu, core, socket, node, *caches = line.replace(":", ",").split(",")
-        if int(cpu) in wanted:
-            llc = caches[-1] if caches and caches[-1] else socket
-            cores.append(
-                Core(id=int(cpu), llc=int(llc or 0), node=int(node or 0), sibling=int(core or cpu))
-            )
-    if not cores:
+        cpu, *rest = line.replace(":", ",").split(",")
+        widths.add(len(rest))
+        if len(rest) < 3 or len(widths) > 1:
+            raise unexpected("lscpu", line)
+        core, socket, node, *caches = rest
+        llc = caches[-1] if caches and caches[-1] else socket
+        ids = [natural("lscpu", word) for word in (cpu, llc or "0", node or "0", core or cpu)]
+        found[ids[0]] = Core(id=ids[0], llc=ids[1], node=ids[2], sibling=ids[3])
+    return tuple(found[cpu] for cpu in sorted(found))
+
+
+def topology(text: str, allowed: Iterable[int]) -> tuple[Core, ...]:
+    """The cores that are ``online`` and ``allowed``. Raises HostError where there is none."""
+    wanted = set(allowed)
+    found = tuple(core for core in online(text) if core.id in wanted)
+    if not found:
         raise HostError("lscpu names none of the cores this host may use")
-    return tuple(sorted(cores, key=lambda core: core.id))
+    return found
 
 
 def task(stat: str, schedstat: str = "") -> Task:
@@ -74,15 +96,16 @@ def task(stat: str, schedstat: str = "") -> Task:
 
     The name in parentheses may itself hold spaces and parentheses: fields start after the last.
     """
-    head, _, tail = stat.rpartition(")")
-    fields = tail.split()
-    exact = schedstat.split()
-    ticks = (int(fields[11]) + int(fields[12])) / JIFFIES
+    found = _TASK.fullmatch(stat)
+    exact = _SCHEDSTAT.fullmatch(schedstat or "0 0 0")
+    if found is None or exact is None:
+        raise unexpected("/proc/PID/stat", stat) if exact else unexpected("schedstat", schedstat)
+    fields = [int(field) for field in found[3].split()]
     return Task(
-        pid=int(head.split(" ", 1)[0]),
-        state=fields[0],
-        start=int(fields[19]),
-        cpu=int(exact[0]) * 1e-9 if exact and exact[0] != "0" else ticks,
+        pid=int(found[1]),
+        state=found[2],
+        start=fields[18],
+        cpu=int(exact[1]) * 1e-9 or (fields[10] + fields[11]) / JIFFIES,
     )
 
 
@@ -90,21 +113,46 @@ def affinity(status: str) -> tuple[int, ...]:
     """The cores a process may run on, out of ``/proc/PID/status``."""
     for line in status.splitlines():
         name, _, value = line.partition(":")
-        if name == "Cpus_allowed_list":
-            return core_list(value)
-    raise HostError("a process status names no allowed cores")
+        if name == "Cpus_allowed_list" and (found := core_list(value, "/proc/PID/status")):
+            return found
+    raise HostError("/proc/PID/status names no allowed cores")
 
 
 def core_times(stat: str) -> Mapping[int, CoreTime]:
     """Each core's time out of ``/proc/stat``."""
     times = {}
     for line in stat.splitlines():
-        name, *fields = line.split()
-        if name.startswith("cpu") and name != "cpu":
-            user, nice, system, _idle, _iowait, irq, softirq = (int(f) for f in fields[:7])
+        if line.startswith("cpu") and not line.startswith("cpu "):
+            found = _CORE_TIME.fullmatch(line)
+            if found is None:
+                raise unexpected("/proc/stat", line)
+            user, nice, system, _idle, _iowait, irq, softirq = map(int, found[2].split()[:7])
             busy = user + nice + system + irq + softirq
-            times[int(name[3:])] = CoreTime(busy=busy / JIFFIES, softirq=softirq / JIFFIES)
+            times[int(found[1])] = CoreTime(busy=busy / JIFFIES, softirq=softirq / JIFFIES)
     return times
+
+
+def seconds_between(before: float, after: float) -> float:
+    """The time between two looks at a clock. Raises HostError where it did not go on."""
+    if not before < after:
+        raise HostError(f"the host's clock went from {before} to {after} s: was it set?")
+    return after - before
+
+
+def core_times_between(
+    before: Mapping[int, CoreTime], after: Mapping[int, CoreTime], cores: Iterable[int]
+) -> Mapping[int, CoreTime]:
+    """What ``cores`` did between two readings. Raises HostError where one is offline."""
+    gone = [core for core in cores if core not in before or core not in after]
+    if gone:
+        raise HostError(f"/proc/stat names no core {gone[0]}: it is offline")
+    return {
+        core: CoreTime(
+            busy=after[core].busy - before[core].busy,
+            softirq=after[core].softirq - before[core].softirq,
+        )
+        for core in cores
+    }
 
 
 def interfaces(dev: str) -> Mapping[str, Port]:
@@ -112,14 +160,34 @@ def interfaces(dev: str) -> Mapping[str, Port]:
 
     What the kernel sends on a vif goes towards its guest, and what it receives comes from there.
     """
-    ports = {}
-    for line in dev.splitlines()[2:]:
-        name, _, rest = line.rpartition(":")
-        values = [int(field) for field in rest.split()]
+    titles, ports = dev.split("\n")[:2], {}
+    if [title.split("|")[0].strip() for title in titles] != ["Inter-", "face"]:
+        raise unexpected("/proc/net/dev", titles[0])
+    for line in filter(None, dev.split("\n")[2:]):
+        found = _INTERFACE.fullmatch(line)
+        if found is None:
+            raise unexpected("/proc/net/dev", line)
+        values = [int(field) for field in found[2].split()]
         received = Traffic(bytes=values[0], packets=values[1], drops=values[3])
         sent = Traffic(bytes=values[8], packets=values[9], drops=values[11])
-        ports[name.strip()] = Port(inward=sent, outward=received)
+        ports[found[1]] = Port(inward=sent, outward=received)
     return ports
+
+
+def port_between(before: Mapping[str, Port], after: Mapping[str, Port], name: str) -> Port:
+    """What crossed an interface between two readings. Raises HostError where it is gone."""
+    if name not in before or name not in after:
+        raise HostError(f"the interface {name!r} is gone: run this again")
+
+    def less(now: Traffic, then: Traffic) -> Traffic:
+        return Traffic(
+            bytes=now.bytes - then.bytes,
+            packets=now.packets - then.packets,
+            drops=now.drops - then.drops,
+        )
+
+    old, new = before[name], after[name]
+    return Port(inward=less(new.inward, old.inward), outward=less(new.outward, old.outward))
 
 
 def irq_time_query(release: str) -> tuple[str, ...]:

@@ -29,11 +29,12 @@ def usable(
     guests: Sequence[Guest],
 ) -> tuple[tuple[Core, ...], str]:
     """The cores that may be used, and why threads cannot be placed on them, if they cannot."""
-    online = {int(line.split(",")[0]) for line in topology.splitlines() if line[:1].isdigit()}
-    text = limits.get(ISOLATED, "").strip()
-    isolated = set(linux.core_list(text)) if text else set()
+    online = {core.id for core in linux.online(topology)}
+    isolated = set(linux.core_list(limits.get(ISOLATED, ""), ISOLATED))
     allowed = (online - isolated) | (used & online)
-    reach = [set(linux.core_list(limits[path])) for path in cpusets if limits.get(path, "").strip()]
+    reach = [
+        set(linux.core_list(limits[path], path)) for path in cpusets if limits.get(path, "").strip()
+    ]
     common = allowed.intersection(*reach)
     immovable = ""
     if not used & online <= common:

@@ -4,10 +4,12 @@ The interval passes on the host, between the questions before it and those after
 the link nor this machine adds to it. ``perf`` waits there where it can count.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from envs.errors import CommandFailed, HostError
-from envs.host import HostSpec, Port, Record, Sample, Traffic
+from envs.host import HostSpec, Port, Record, Sample
 from envs.hosts import linux
 from envs.hosts.change import Command
 from envs.hosts.kvm.guests import Guest
@@ -16,6 +18,7 @@ from envs.hosts.transport import Result, files_read, printed, reading
 
 _DEV, _STAT = "/proc/net/dev", "/proc/stat"
 _CLOCK: Command = ("date", "+%s.%N")
+_TIME = re.compile(r"([0-9]{1,12}\.[0-9]*)\n")
 _WAIT = """
 for pmu in /sys/bus/event_source/devices/cpu* /sys/bus/event_source/devices/arm*; do
   [ -d "$pmu" ] && perf stat -x, -a -e cache-misses -- sleep "$1" && exit
@@ -62,7 +65,7 @@ def misses(shown: str) -> float | None:
     """
     for line in shown.splitlines():
         count, *rest = line.split(",")
-        if "cache-misses" in rest and count.isdecimal():
+        if "cache-misses" in rest and count.isascii() and count.isdecimal():
             return float(count)
     return None
 
@@ -71,19 +74,21 @@ def sample(
     site: Site, spec: HostSpec, before: Counters, after: Counters, cache_misses: float | None
 ) -> Sample:
     """What happened between two readings."""
+    crossed = partial(linux.port_between, before.ports, after.ports)
     cpu = {key: after.cpu[key] - before.cpu[key] for key in after.cpu if key in before.cpu}
-    out = _between(before, after, site.uplink.name) if site.uplink.name else Port()
-    softirq = sum(after.cores[c].softirq - before.cores[c].softirq for c in spec.core_ids)
+    out = crossed(site.uplink.name) if site.uplink.name else Port()
+    cores = linux.core_times_between(before.cores, after.cores, spec.core_ids)
+    softirq = sum(core.softirq for core in cores.values())
     # towards the bridge is outward for a vif, and inward for the uplink; a bridge that is its own
     # uplink gives to the host what it receives
     turned = Port(inward=out.outward, outward=out.inward)
     return Sample(
-        seconds=after.at - before.at,
-        vifs={vif: _between(before, after, vif) for vif in spec.vifs},
+        seconds=linux.seconds_between(before.at, after.at),
+        vifs={vif: crossed(vif) for vif in spec.vifs},
         uplink=out if site.uplink.name == site.bridge else turned,
         guest_cpu={g.name: _guest_cpu(g, cpu, before, after) for g in site.guests},
         backend_cpu={key: cpu[key] for key in site.backends},
-        core_busy={c: after.cores[c].busy - before.cores[c].busy for c in spec.core_ids},
+        core_busy={number: core.busy for number, core in cores.items()},
         softirq=0.0 if spec.softirq_in_tasks else softirq,
         cache_misses=cache_misses,
     )
@@ -109,10 +114,10 @@ def _count(site: Site, answers: Sequence[Result]) -> Counters:
 
 
 def _seconds(clock: Result) -> float:
-    try:
-        return float(printed(clock))
-    except ValueError as error:
-        raise CommandFailed(f"date: this is no time: {clock.out!r}") from error
+    found = _TIME.fullmatch(printed(clock))
+    if found is None:
+        raise CommandFailed(f"date: this is no time: {clock.out!r:.80}")
+    return float(found[1])
 
 
 def _cpu(site: Site, texts: Mapping[str, str]) -> Iterator[tuple[str, float]]:
@@ -142,18 +147,3 @@ def _guest_cpu(guest: Guest, cpu: Mapping[str, float], before: Counters, after: 
     inside = [key for key in known if guest.threads[key].startswith(f"/proc/{guest.pid}/")]
     rest = after.whole[guest.name] - before.whole[guest.name] - sum(cpu[key] for key in inside)
     return sum(cpu[key] for key in known if key not in guest.backends) + max(0.0, rest)
-
-
-def _between(before: Counters, after: Counters, name: str) -> Port:
-    if name not in before.ports or name not in after.ports:
-        raise HostError(f"the interface {name!r} is gone: run this again")
-    then, now = before.ports[name], after.ports[name]
-
-    def less(now: Traffic, then: Traffic) -> Traffic:
-        return Traffic(
-            bytes=now.bytes - then.bytes,
-            packets=now.packets - then.packets,
-            drops=now.drops - then.drops,
-        )
-
-    return Port(inward=less(now.inward, then.inward), outward=less(now.outward, then.outward))

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Mapping
+from functools import partial
 
-from envs.host import HostSpec, Port, Record, Sample, Traffic
+from envs.host import HostSpec, Port, Record, Sample
 from envs.hosts import linux
 from envs.hosts.lab import record
 from envs.hosts.lab.config import UPLINK
 from envs.hosts.lab.state import Context
 from envs.hosts.transport import Transport, read_files
+from envs.hosts.unexpected import natural
 
 
 class Counters(Record, frozen=True):
@@ -35,36 +37,29 @@ def count(transport: Transport, context: Context) -> Counters:
         ports=linux.interfaces(texts[dev]),
         cpu={key: task.cpu for key, task in record.tasks(context.lab, texts).items()},
         cores=linux.core_times(texts["/proc/stat"]),
-        work={name: float(texts.get(path, "0")) for name, path in works.items()},
+        work={name: _done(path, texts.get(path, "0")) for name, path in works.items()},
     )
+
+
+def _done(path: str, counter: str) -> float:
+    return float(natural(path, counter.strip()))
 
 
 def sample(spec: HostSpec, before: Counters, after: Counters) -> Sample:
     """What happened between two readings."""
+    crossed = partial(linux.port_between, before.ports, after.ports)
     cpu = {key: after.cpu[key] - before.cpu[key] for key in after.cpu}
-    uplink = _between(before.ports[UPLINK], after.ports[UPLINK])
-    softirq = sum(after.cores[c].softirq - before.cores[c].softirq for c in spec.core_ids)
+    uplink = crossed(UPLINK)
+    cores = linux.core_times_between(before.cores, after.cores, spec.core_ids)
+    softirq = sum(core.softirq for core in cores.values())
     return Sample(
         seconds=after.at - before.at,
-        vifs={vif: _between(before.ports[vif], after.ports[vif]) for vif in spec.vifs},
+        vifs={vif: crossed(vif) for vif in spec.vifs},
         # towards the bridge is outward for a vif, and inward for the uplink
         uplink=Port(inward=uplink.outward, outward=uplink.inward),
         guest_cpu={g.name: sum(cpu[vcpu] for vcpu in g.vcpus) for g in spec.guests},
         backend_cpu={b.name: cpu[b.name] for b in spec.backends},
-        core_busy={c: after.cores[c].busy - before.cores[c].busy for c in spec.core_ids},
+        core_busy={number: core.busy for number, core in cores.items()},
         softirq=0.0 if spec.softirq_in_tasks else softirq,
         work={name: after.work[name] - before.work[name] for name in after.work},
-    )
-
-
-def _between(before: Port, after: Port) -> Port:
-    def less(now: Traffic, then: Traffic) -> Traffic:
-        return Traffic(
-            bytes=now.bytes - then.bytes,
-            packets=now.packets - then.packets,
-            drops=now.drops - then.drops,
-        )
-
-    return Port(
-        inward=less(after.inward, before.inward), outward=less(after.outward, before.outward)
     )

@@ -4,12 +4,16 @@ Xen tells CPU time by VCPU, in tenths of a second, and not by core: what a VCPU 
 the cores it may run on, in equal parts, which is exact where it is pinned to one.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from envs.errors import HostError
-from envs.host import HostSpec, Port, Record, Sample, Traffic
+from envs.host import HostSpec, Port, Record, Sample
 from envs.hosts import linux
 from envs.hosts.transport import Result, files_read, printed, reading
+from envs.hosts.unexpected import unexpected
 from envs.hosts.xen import dom0, xl
 from envs.hosts.xen.dom0 import Queue
 from envs.hosts.xen.reading import Present
@@ -18,6 +22,7 @@ from envs.hosts.xen.state import backends, vif_names
 from envs.hosts.xen.xl import Vcpu
 
 _UPTIME, _DEV = "/proc/uptime", "/proc/net/dev"
+_UPTIME_TEXT = re.compile(r"([0-9]{1,12}\.[0-9]{2}) [0-9]+\.[0-9]{2}\n")
 
 QUESTIONS = (reading((_UPTIME, _DEV)), xl.VCPUS, dom0.QDISCS)
 
@@ -36,7 +41,7 @@ def count(answers: Sequence[Result]) -> Counters:
     read, vcpus, qdiscs = answers
     texts = files_read(read)
     return Counters(
-        at=float(texts[_UPTIME].split()[0]),
+        at=_seconds(texts[_UPTIME]),
         ports=linux.interfaces(texts[_DEV]),
         queues=dom0.queues(qdiscs),
         vcpus=xl.vcpus(printed(vcpus)),
@@ -56,7 +61,7 @@ def sample(
     keys = vif_names(present)
     uplink = _between(before, after, site.uplink.name) if site.uplink.name else Port()
     return Sample(
-        seconds=after.at - before.at,
+        seconds=linux.seconds_between(before.at, after.at),
         vifs={n: _between(before, after, present.vifs[keys[n]].name) for n in spec.vifs},
         # towards the bridge is outward for a vif, and inward for the uplink
         uplink=Port(inward=uplink.outward, outward=uplink.inward),
@@ -64,9 +69,22 @@ def sample(
             guest.name: sum(s for (d, _), s in used.items() if d == domids[guest.name])
             for guest in spec.guests
         },
-        backend_cpu={name: used[xl.DOM0, n] for name, n in backends(present).items()},
+        backend_cpu={name: _of_dom0(used, n) for name, n in backends(present).items()},
         core_busy=_busy(site, used, [v for v in after.vcpus if v.domid in present.uuids]),
     )
+
+
+def _seconds(uptime: str) -> float:
+    found = _UPTIME_TEXT.fullmatch(uptime)
+    if found is None:
+        raise unexpected(_UPTIME, uptime)
+    return float(found[1])
+
+
+def _of_dom0(used: Mapping[tuple[int, int], float], vcpu: int) -> float:
+    if (xl.DOM0, vcpu) not in used:
+        raise HostError(f"xl vcpu-list names no VCPU {vcpu} of dom0 any more")
+    return used[xl.DOM0, vcpu]
 
 
 def _none_gone(present: Present, before: Counters, after: Counters) -> None:
@@ -104,17 +122,7 @@ def _busy(
 
 def _between(before: Counters, after: Counters, name: str) -> Port:
     """What crossed an interface. What the kernel sends may be dropped by its queue before."""
-    old, new = before.ports[name], after.ports[name]
+    crossed = linux.port_between(before.ports, after.ports, name)
     queued = [counters.queues.get(name, Queue()).drops for counters in (before, after)]
-
-    def less(now: Traffic, then: Traffic, dropped: int = 0) -> Traffic:
-        return Traffic(
-            bytes=now.bytes - then.bytes,
-            packets=now.packets - then.packets,
-            drops=now.drops - then.drops + dropped,
-        )
-
-    return Port(
-        inward=less(new.inward, old.inward, max(0, queued[1] - queued[0])),
-        outward=less(new.outward, old.outward),
-    )
+    drops = crossed.inward.drops + max(0, queued[1] - queued[0])
+    return replace(crossed, inward=replace(crossed.inward, drops=drops))

@@ -23,10 +23,10 @@ softirq 1 2 3
 """
 NET_DEV = """\
 Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo
-    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0
-  vif1:  203378    3081    0    2    0     0          0         0 388655646    6013    0   17    0
-"""
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0
+  vif1:  203378    3081    0    2    0     0          0         0 388655646    6013    0   17    0     0       0          0
+"""  # noqa: E501 - as printed
 
 
 def test_topology_is_read_with_the_last_level_cache_and_only_allowed_cores() -> None:

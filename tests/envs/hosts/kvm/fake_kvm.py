@@ -23,7 +23,7 @@ class FakeKvm:
             "/sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory\n",
             "/sys/devices/system/cpu/isolated": "\n",
             "/proc/stat": "".join(f"cpu{n} 1 0 1 9 0 0 0 0 0 0\n" for n in range(cores)),
-            "/proc/net/dev": f"\n\neth0:{_COUNTERS}",
+            "/proc/net/dev": f"Inter-|\n face |\neth0:{_COUNTERS}",
         }
         self.cores = tuple(range(cores))
         self.links: dict[str, dict[str, object]] = {}
