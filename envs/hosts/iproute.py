@@ -14,6 +14,7 @@ import msgspec
 
 from envs.errors import HostError
 from envs.host import Record
+from envs.hosts.unexpected import decoded, unexpected
 
 
 class Redirect(Record, frozen=True):
@@ -88,24 +89,24 @@ class _Qdisc(msgspec.Struct, frozen=True):
 
 def links(shown: str) -> Mapping[str, Link]:
     """The interfaces that ``ip -j -d link show`` printed."""
-    return {link.ifname: link for link in _decode("ip link", shown, list[Link])}
+    return {link.ifname: link for link in _decoded("ip link", shown, list[Link])}
 
 
 def with_ingress(shown: str) -> tuple[str, ...]:
     """The interfaces with a hook for ingress filters, out of ``tc -j qdisc show``."""
-    found = _decode("tc qdisc", shown, list[_Qdisc])
+    found = _decoded("tc qdisc", shown, list[_Qdisc])
     return tuple(sorted({q.dev for q in found if q.kind in ("ingress", "clsact")}))
 
 
 def entries(shown: str) -> tuple[Entry, ...]:
     """The forwarding table of a bridge, out of ``bridge -j fdb show br NAME``."""
-    found = _decode("bridge fdb", shown, list[Entry])
+    found = _decoded("bridge fdb", shown, list[Entry])
     return tuple(entry for entry in found if "self" not in entry.flags)
 
 
 def has_multicast_router(shown: str) -> bool:
     """Whether a bridge knows a multicast router, out of ``bridge -j -d mdb show dev NAME``."""
-    return any(found.router for found in _decode("bridge mdb", shown, list[_Multicast]))
+    return any(found.router for found in _decoded("bridge mdb", shown, list[_Multicast]))
 
 
 def filters(port: str, shown: str, preferences: Container[int]) -> Filters:
@@ -135,7 +136,7 @@ def _redirect(port: str, preference: int, options: "_Pairs") -> Redirect | None:
         source, target = _addresses(options.all("match"))
         does = [action.first(key) for key in ("kind", "mirred_action", "direction")]
         to = action.first("to_dev")
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
     if does != ["mirred", "redirect", "egress"] or not isinstance(to, str):
         return None
@@ -145,11 +146,14 @@ def _redirect(port: str, preference: int, options: "_Pairs") -> Redirect | None:
 def _pairs(shown: str) -> "list[_Pairs]":
     try:
         found = json.loads(_some("tc filter", shown), object_pairs_hook=_Pairs)
-    except ValueError as error:
-        raise HostError(f"tc filter printed something unexpected: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise unexpected("tc filter", str(error)) from error
     if isinstance(found, _Pairs) or not isinstance(found, list):
-        raise HostError(f"tc filter printed something unexpected: {shown[:40]!r}")
-    return [entry for entry in found if isinstance(entry, _Pairs)]
+        raise unexpected("tc filter", shown)
+    for entry in found:
+        if not isinstance(entry, _Pairs):
+            raise unexpected("tc filter", repr(entry))
+    return found
 
 
 def _addresses(words: "list[_Pairs]") -> tuple[str, str]:
@@ -176,11 +180,8 @@ class _Pairs(list[tuple[str, Any]]):
         return next(iter(self.all(key)), None)
 
 
-def _decode(command: str, shown: str, kind: type[Any]) -> Any:  # noqa: ANN401 - typed by its callers
-    try:
-        return msgspec.json.decode(_some(command, shown), type=kind)
-    except msgspec.DecodeError as error:
-        raise HostError(f"{command} printed something unexpected: {error}") from error
+def _decoded(command: str, shown: str, kind: Any) -> Any:  # noqa: ANN401 - typed by its callers
+    return decoded(command, _some(command, shown), kind)
 
 
 def _some(command: str, shown: str) -> str:

@@ -6,13 +6,13 @@ peer names the interface; below that, and on the way to the peer's own port, lie
 Sources: ssh(1), ip-route(8).
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from envs.errors import HostError
+import msgspec
+
 from envs.hosts.change import Command
 from envs.hosts.iproute import Entry, Link
+from envs.hosts.unexpected import decoded
 
 _ROUTE = r"""
 pid=$$ files=''
@@ -36,6 +36,17 @@ true
 """Asks the environments of this command and of its ancestors, the nearest first."""
 
 
+class _Way(msgspec.Struct, frozen=True):
+    dst: str
+    dev: str = "lo"
+    gateway: str = ""
+
+
+class _Neighbour(msgspec.Struct, frozen=True):
+    dst: str
+    lladdr: str = ""
+
+
 def questions() -> tuple[Command, ...]:
     """What must be asked to know by which way we came."""
     return (("sh", "-c", _ROUTE), ("ip", "-j", "neigh", "show"))
@@ -49,12 +60,13 @@ def carriers(
     They are the one the route names, what that sits on, and, where it crosses the bridge whose
     forwarding table is ``table``, the port behind which the next hop is.
     """
-    ways = _objects(route)
-    if not ways or ways[0].get("dev") in (None, "lo"):
+    ways = decoded("ip route", route or "[]", list[_Way])
+    if not ways or ways[0].dev == "lo":
         return frozenset()
-    found = set(_below(str(ways[0]["dev"]), links))
-    hop = ways[0].get("gateway") or ways[0].get("dst")
-    addresses = {entry.get("lladdr") for entry in _objects(neighbours) if entry.get("dst") == hop}
+    found = set(_below(ways[0].dev, links))
+    hop = ways[0].gateway or ways[0].dst
+    known = decoded("ip neigh", neighbours or "[]", list[_Neighbour])
+    addresses = {neighbour.lladdr for neighbour in known if neighbour.dst == hop}
     behind = {e.ifname for e in table if e.mac in addresses and e.ifname in links}
     return frozenset(found | {port for port in behind if links[port].master in found})
 
@@ -71,11 +83,3 @@ def _below(name: str, links: Mapping[str, Link]) -> Iterator[str]:
         left.append(links[here].link)
         if links[here].linkinfo.info_kind != "bridge":
             left.extend(name for name, link in links.items() if link.master == here)
-
-
-def _objects(text: str) -> list[dict[str, Any]]:
-    """The list of objects that ``ip`` printed; none where it printed nothing."""
-    try:
-        return list(json.loads(text or "[]"))
-    except ValueError as error:
-        raise HostError(f"ip printed something unexpected: {error}") from error

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from envs.errors import HostError
 from envs.hosts.change import Command
 from envs.hosts.transport import Result
+from envs.hosts.unexpected import decoded
 
 _CALLED = r"""
 called() {
@@ -84,9 +84,6 @@ class _Ruleset(msgspec.Struct, frozen=True):
     nftables: list[_Item]
 
 
-_decode = msgspec.json.Decoder(_Ruleset).decode
-
-
 def questions(bridge: str) -> tuple[Command, ...]:
     """What must be asked to know the filters of a bridge."""
     return tuple(("sh", "-c", _CALLED + script, "sh", bridge) for script in (_NFT, _SAVE))
@@ -106,10 +103,7 @@ def reasons(nft: Result, saved: Result, ports: Collection[str]) -> Iterator[str]
 
 def _nftables(text: str, ports: Collection[str]) -> Iterator[str]:
     """``text`` is one ruleset a line."""
-    try:
-        items = [i for line in text.splitlines() for i in _decode(line).nftables]
-    except msgspec.DecodeError as error:
-        raise HostError(f"nft printed something unexpected: {error}") from error
+    items = [i for line in text.splitlines() for i in decoded("nft", line, _Ruleset).nftables]
     ruled = {(i.rule.family, i.rule.table, i.rule.chain) for i in items if i.rule}
     for chain in (item.chain for item in items if item.chain):
         devices = {chain.dev} if isinstance(chain.dev, str) else set(chain.dev)

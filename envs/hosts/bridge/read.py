@@ -24,6 +24,7 @@ from envs.hosts.bridge.state import (
 from envs.hosts.change import Command
 from envs.hosts.iproute import Entry, Link
 from envs.hosts.transport import Result, files_read, printed, reading
+from envs.hosts.unexpected import natural, unexpected
 
 _FILTERS = """
 ip -o link show master "$1" | while IFS=" :" read -r _ port _; do
@@ -101,7 +102,7 @@ def found(bridge: str, answers: Sequence[Result], *, bypass_filters: bool = Fals
     return BridgeFound(
         state=BridgeState(
             options=_options(links[bridge]),
-            netfilter={path: text.strip() for path, text in files_read(netfilter).items()},
+            netfilter=_switches(files_read(netfilter)),
             ports={n: _flags(link) for n, link in sorted(ports.items())},
             static=tuple(sorted({(e.mac, e.ifname) for e in table if e.state == "static"})),
             ingress=tuple(sorted(hooked & ports.keys())),
@@ -128,7 +129,14 @@ def found(bridge: str, answers: Sequence[Result], *, bypass_filters: bool = Fals
 
 def _options(bridge: Link) -> Mapping[str, int]:
     data = bridge.linkinfo.info_data
-    return {name: int(data[name]) for name in OPTIONS if name in data}
+    return {name: natural("ip link", str(data[name])) for name in OPTIONS if name in data}
+
+
+def _switches(texts: Mapping[str, str]) -> Mapping[str, str]:
+    for path in texts:
+        if path not in NETFILTER:
+            raise unexpected("grep", path)
+    return {path: str(natural(path, text.strip())) for path, text in texts.items()}
 
 
 def _flags(port: Link) -> PortFlags:
