@@ -5,11 +5,12 @@ Version 2 has one tree, and a controller works in a group only where its parent 
 hybrid host has both, with the controller in one of them. Source: cgroups(7).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 from envs.host import Record
+from envs.hosts.unexpected import unexpected
 
 
 class Controller(Record, frozen=True):
@@ -36,8 +37,7 @@ class Controller(Record, frozen=True):
 
 def find(mounts: str, controllers_of: Mapping[str, str], wanted: str = "cpu") -> Controller | None:
     """A controller, given ``/proc/mounts`` and each v2 tree's ``cgroup.controllers``."""
-    for line in mounts.splitlines():
-        _, where, kind, options, *_ = line.split()
+    for where, kind, options in _mounted(mounts):
         if kind == "cgroup2" and wanted in controllers_of.get(where, "").split():
             return Controller(version=2, root=where)
         if kind == "cgroup" and wanted in options.split(","):
@@ -47,14 +47,16 @@ def find(mounts: str, controllers_of: Mapping[str, str], wanted: str = "cpu") ->
 
 def trees(mounts: str) -> tuple[str, ...]:
     """The mount points of version 2 trees; their ``cgroup.controllers`` is what ``find`` needs."""
-    lines = (line.split() for line in mounts.splitlines())
-    return tuple(where for _, where, kind, *_ in lines if kind == "cgroup2")
+    return tuple(where for where, kind, _ in _mounted(mounts) if kind == "cgroup2")
 
 
 def membership(text: str, controller: Controller, name: str = "cpu") -> str:
     """The path of a process in a controller's tree, out of ``/proc/PID/cgroup``; ``/`` if none."""
-    for line in text.splitlines():
-        _, names, path = line.split(":", 2)
+    for line in filter(None, text.split("\n")):
+        hierarchy, _, rest = line.partition(":")
+        names, colon, path = rest.partition(":")
+        if not (hierarchy.isdecimal() and colon and path.startswith("/")):
+            raise unexpected("/proc/PID/cgroup", line)
         if names == "" if controller.version == 2 else name in names.split(","):
             return path
     return "/"
@@ -63,13 +65,21 @@ def membership(text: str, controller: Controller, name: str = "cpu") -> str:
 def detect() -> Controller | None:
     """The CPU controller of this machine, None where it has none."""
     mounts = Path("/proc/mounts").read_text()
-    trees = {}
-    for line in mounts.splitlines():
-        _, where, kind, *_ = line.split()
+    controllers_of = {}
+    for where in trees(mounts):
         listing = Path(where, "cgroup.controllers")
-        if kind == "cgroup2" and listing.exists():
-            trees[where] = listing.read_text()
-    return find(mounts, trees)
+        if listing.exists():
+            controllers_of[where] = listing.read_text()
+    return find(mounts, controllers_of)
+
+
+def _mounted(mounts: str) -> Iterator[tuple[str, str, str]]:
+    """Where each file system is mounted, its kind and its options."""
+    for line in filter(None, mounts.split("\n")):
+        words = line.split(" ")
+        if len(words) != 6:
+            raise unexpected("/proc/mounts", line)
+        yield words[1], words[2], words[3]
 
 
 def passed_on(group: Path) -> bool:

@@ -46,7 +46,9 @@ def results(commands: Sequence[Argv], mark: str, out: bytes, err: bytes) -> tupl
     found = []
     printed, complained = outs[0], errs[0]
     for argv, after, after_err in zip(commands, outs[1:], errs[1:], strict=True):
-        rc, _, rest = after.partition(b"\n")
+        rc, ended, rest = after.partition(b"\n")
+        if not (ended and rc.strip().isdigit()):
+            raise CommandFailed("the shell on the host was cut off")
         found.append(
             Result(
                 argv=argv,

@@ -234,17 +234,21 @@ def reading(paths: Sequence[str]) -> tuple[str, ...]:
 def files_read(result: Result) -> Texts:
     """The text of each file out of what ``reading``, or another ``grep -sHZ``, gave.
 
-    Raises CommandFailed if it failed, or claims to have found something and tells nothing.
+    Raises CommandFailed if it failed, claims to have found something and tells nothing, or was cut
+    off.
     """
     if result.rc != 0 and result.err:
         raise CommandFailed(f"cannot read {result.argv[-1]}: {result.err.strip().splitlines()[0]}")
     if result.rc == 0 and not result.out:
         raise CommandFailed(f"{_told(result.argv)}: found something but printed nothing")
+    *lines, rest = result.out.split("\n")
     texts = Texts()
-    for line in result.out.split("\n"):
+    for line in lines:
         path, found, text = line.partition("\0")
-        if found:
-            texts[path] = texts.get(path, "") + text + "\n"
+        if rest or not found:
+            cut = rest or line
+            raise CommandFailed(f"{_told(result.argv)}: this is no text of files: {cut!r:.80}")
+        texts[path] = texts.get(path, "") + text + "\n"
     return texts
 
 

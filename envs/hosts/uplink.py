@@ -1,9 +1,11 @@
 """The link that leaves a bridge: hardware rather than another, its rate and its interrupts."""
 
+import re
 from collections.abc import Sequence
 
 from envs.host import Record
 from envs.hosts.change import Command
+from envs.hosts.unexpected import unexpected
 
 _ADAPTERS = """
 for dev; do
@@ -24,6 +26,11 @@ done 2>/dev/null
 A bond has its hardware below it; a virtio device has its interrupts one level up.
 """
 
+_ROW = re.compile(
+    r"(?P<name>\S+) (?P<real>yes|no) (?P<speed>-?[0-9]{1,9}) (?P<node>-?[0-9]{1,9}) "
+    r"(?P<irqs>(?:[0-9]{1,9} ?)*)"
+)
+
 
 class Adapter(Record, frozen=True):
     """An interface that leaves the host. ``gbps`` and ``node`` are None where they are unknown."""
@@ -41,13 +48,18 @@ def question(interfaces: Sequence[str]) -> Command:
 
 def uplink(answer: str, otherwise: str) -> Adapter:
     """The first interface with hardware behind it; else the first of all, else ``otherwise``."""
-    lines = [line.split(" ") for line in answer.splitlines()]
-    for name, real, speed, node, *irqs in lines:
-        if real == "yes":
+    rows = []
+    for line in filter(None, answer.split("\n")):
+        row = _ROW.fullmatch(line)
+        if row is None:
+            raise unexpected("the question what is behind interfaces", line)
+        rows.append(row)
+    for row in rows:
+        if row["real"] == "yes":
             return Adapter(
-                name=name,
-                gbps=int(speed) / 1000 if speed.isdecimal() and int(speed) else None,
-                node=int(node) if node.isdecimal() else None,
-                irqs=tuple(int(irq) for irq in irqs if irq.isdecimal()),
+                name=row["name"],
+                gbps=max(0, int(row["speed"])) / 1000 or None,
+                node=int(row["node"]) if int(row["node"]) >= 0 else None,
+                irqs=tuple(map(int, row["irqs"].split())),
             )
-    return Adapter(name=lines[0][0] if lines else otherwise)
+    return Adapter(name=rows[0]["name"] if rows else otherwise)
