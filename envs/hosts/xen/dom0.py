@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from envs.errors import HostError
 from envs.host import Record
-from envs.hosts import iproute
+from envs.hosts import iproute, linux
 from envs.hosts.change import Command
 from envs.hosts.iproute import Link
 from envs.hosts.transport import Result, files_read, printed
+from envs.hosts.unexpected import decoded, unexpected
 
 COMM = 15
 """The length of a thread's name on kernels before 5.17; later ones show it whole."""
@@ -70,10 +70,16 @@ MAX_QUEUES = 64
 _KTHREADD = "2"
 """The parent of every kernel thread, and of nothing else."""
 
-_PATH = re.compile(r"/sys/bus/xen-backend/devices/vif-(\d+)-(\d+)/net/([^/]+)")
-_ADDRESS = re.compile(
-    r"/local/domain/0/backend/vif/(\d+)/(\d+)/mac: ([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})"
+_OF_THREAD = re.compile(r"/proc/(?P<pid>[0-9]{1,10})/(?P<file>comm|status)")
+_OF_IRQ = re.compile(
+    r"/sys/kernel/irq/(?P<actions>[0-9]{1,9})/actions|/proc/irq/[0-9]{1,9}/smp_affinity_list"
 )
+_PATH = re.compile(r"/sys/bus/xen-backend/devices/vif-([0-9]{1,9})-([0-9]{1,9})/net/([^/]+)")
+_ADDRESS = re.compile(
+    r"/local/domain/0/backend/vif/([0-9]+)/([0-9]+)/mac: ([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})"
+)
+_NO_ADDRESS = "/local/domain/0/backend/vif/"
+"""What a line about a vif begins with that has no address, or none of Ethernet."""
 _IRQ = re.compile(r"(?:-q(\d+))?(?:-(?:tx|rx))?")
 
 
@@ -123,16 +129,19 @@ class _Qdisc(msgspec.Struct, frozen=True):
 
 def vifs(listed: str) -> tuple[Vif, ...]:
     """The vifs that dom0 serves, by domain and device, out of ``VIFS``."""
-    known = {
-        match.group(1, 2): match[3]
-        for match in map(_ADDRESS.fullmatch, listed.splitlines())
-        if match
-    }
-    found = []
-    for match in filter(None, map(_PATH.fullmatch, listed.splitlines())):
-        mac = known.get(match.group(1, 2), "").lower()
-        found.append(Vif(domid=int(match[1]), device=int(match[2]), name=match[3], mac=mac))
-    return tuple(sorted(found, key=lambda vif: (vif.domid, vif.device)))
+    macs, found = {}, []
+    for line in filter(None, listed.split("\n")):
+        if address := _ADDRESS.fullmatch(line):
+            macs[address.group(1, 2)] = address[3].lower()
+        elif path := _PATH.fullmatch(line):
+            found.append(path)
+        elif not line.startswith(_NO_ADDRESS):
+            raise unexpected("the question for vifs", line)
+    vifs = (
+        Vif(domid=int(p[1]), device=int(p[2]), name=p[3], mac=macs.get(p.group(1, 2), ""))
+        for p in found
+    )
+    return tuple(sorted(vifs, key=lambda vif: (vif.domid, vif.device)))
 
 
 def links(answer: Result) -> Mapping[str, Link]:
@@ -145,14 +154,16 @@ def threads(answer: Result) -> tuple[Feed, ...]:
     texts = files_read(answer)
     found = []
     for path, status in texts.items():
-        if not path.endswith("/status"):
+        known = _OF_THREAD.fullmatch(path)
+        if known is None:
+            raise unexpected("grep", path)
+        if known["file"] == "comm":
             continue
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         name = texts.get(path.removesuffix("status") + "comm", "").removesuffix("\n")
         cores = fields.get("Cpus_allowed_list", "")
-        if name and cores and fields.get("PPid") == _KTHREADD:
-            pid = int(path.split("/")[2])
-            found.append(Feed(thread=True, number=pid, name=name, cores=cores))
+        if name and linux.core_list(cores, path) and fields.get("PPid") == _KTHREADD:
+            found.append(Feed(thread=True, number=int(known["pid"]), name=name, cores=cores))
     return tuple(found)
 
 
@@ -161,12 +172,16 @@ def irqs(answer: Result) -> tuple[Feed, ...]:
     texts = files_read(answer)
     found = []
     for path, text in texts.items():
-        folder, _, file = path.rpartition("/")
-        number = folder.rpartition("/")[2]
-        cores = texts.get(f"/proc/irq/{number}/smp_affinity_list", "").strip()
+        known = _OF_IRQ.fullmatch(path)
+        if known is None:
+            raise unexpected("grep", path)
+        if known["actions"] is None:
+            continue
+        cores = texts.get(f"/proc/irq/{known['actions']}/smp_affinity_list", "").strip()
         name = text.removesuffix("\n")
-        if file == "actions" and cores and name:
-            found.append(Feed(thread=False, number=int(number), name=name, cores=cores))
+        if name and linux.core_list(cores, path):
+            number = int(known["actions"])
+            found.append(Feed(thread=False, number=number, name=name, cores=cores))
     names = [feed.name for feed in found]
     return tuple(feed for feed in found if names.count(feed.name) == 1)
 
@@ -194,10 +209,7 @@ def pin(feed: Feed, cores: str) -> Command:
 
 def queues(answer: Result) -> Mapping[str, Queue]:
     """The queue of each interface, out of ``QDISCS``; of several, one for each of mq's."""
-    try:
-        shown = msgspec.json.decode(printed(answer), type=list[_Qdisc])
-    except msgspec.DecodeError as error:
-        raise HostError(f"tc qdisc printed something unexpected: {error}") from error
+    shown = decoded("tc qdisc", printed(answer), list[_Qdisc])
     found: dict[str, Queue] = {}
     for qdisc in shown:
         if qdisc.kind in ("ingress", "clsact"):

@@ -54,6 +54,8 @@ def look(transport: Transport, uri: str, folder: str) -> Site:
     info, pools, pool_cores, listed = map(printed, answers[:4])
     pool = _pool_of_dom0(listed, xl.pools(pools, pool_cores))
     cores = tuple(core for core in xl.topology(info) if core.id in pool.cores)
+    if {core.id for core in cores} != set(pool.cores):
+        raise HostError(f"xl info -n does not name all cores of pool {pool.name!r}")
     links = dom0.links(answers[5])
     vifs = {vif.name for vif in dom0.vifs(printed(answers[4]))}
     bridge = _bridge(links, vifs)

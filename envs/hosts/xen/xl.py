@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from envs.errors import HostError
 from envs.host import Core, Record
+from envs.hosts import linux
 from envs.hosts.change import Command
+from envs.hosts.unexpected import unexpected
 
 LIST = ("xl", "list", "-v", "-c")
 VCPUS = ("xl", "vcpu-list")
@@ -35,18 +36,21 @@ _PARAMETERS = re.compile(r"Cpupool .*: .*")
 """The line of a scheduler's own parameters, above its domains."""
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_N = "[0-9]{1,18}"
 _DOMAIN = re.compile(
-    rf"(?P<name>.*?) +(?P<domid>\d+) +\d+ +\d+ +[rbpscd-]{{6}} +\d+\.\d "
+    rf"(?P<name>.*?) +(?P<domid>{_N}) +{_N} +{_N} +[rbpscd-]{{6}} +{_N}\.[0-9] "
     rf"(?P<uuid>{_UUID}) +\S+ +\S+ +(?P<pool>.*)"
 )
 _VCPU = re.compile(
-    r".*? +(?P<domid>\d+) +(?P<index>\d+) +(?P<core>\d+|-) +[r-][b-][p-] +"
-    r"(?P<seconds>\d+\.\d) +(?P<hard>[\d,-]+|all) / (?P<soft>[\d,-]+|all|none)"
+    rf".*? +(?P<domid>{_N}) +(?P<index>{_N}) +(?P<core>{_N}|-) +[r-][b-][p-] +"
+    rf"(?P<seconds>{_N}\.[0-9]) +(?P<hard>[0-9,-]+|all) / (?P<soft>[0-9,-]+|all|none)"
 )
-_WEIGHT = re.compile(r".*? +(?P<domid>\d+) +(?P<weight>\d+) +\d+")
-_POOL = re.compile(r"(?P<name>.*?) +(?P<cpus>\d+) +(?P<scheduler>[a-z]\w*) +(?P<active>[yn]) +\d+")
-_POOL_CORES = re.compile(r"(?P<name>.*?) +(?P<cores>\d[\d,]*)?")
-_CORE = re.compile(r" *(?P<id>\d+): +(?P<core>\d+) +(?P<socket>\d+) +(?P<node>\d+)")
+_WEIGHT = re.compile(rf".*? +(?P<domid>{_N}) +(?P<weight>{_N}) +{_N}")
+_POOL = re.compile(
+    rf"(?P<name>.*?) +(?P<cpus>{_N}) +(?P<scheduler>[a-z]\w*) +(?P<active>[yn]) +{_N}"
+)
+_POOL_CORES = re.compile(r"(?P<name>.*?) +(?P<cores>[0-9][0-9,]*)?")
+_CORE = re.compile(rf" *(?P<id>{_N}): +(?P<core>{_N}) +(?P<socket>{_N}) +(?P<node>{_N})")
 
 
 class Domain(Record, frozen=True):
@@ -136,7 +140,7 @@ def pools(listed: str, with_cores: str) -> tuple[Pool, ...]:
         name = row["name"]
         if row["active"] == "y":
             if len(cores.get(name, ())) != int(row["cpus"]):
-                raise _unexpected(POOL_CORES, f"not {row['cpus']} cores for pool {name!r}")
+                raise unexpected(" ".join(POOL_CORES), f"not {row['cpus']} cores for pool {name!r}")
             found.append(Pool(name=name, scheduler=row["scheduler"], cores=cores[name]))
     _once(POOLS, "pool", (pool.name for pool in found))
     return tuple(found)
@@ -160,7 +164,7 @@ def topology(info: str) -> tuple[Core, ...]:
             break
         found.append((int(row["id"]), int(row["core"]), int(row["socket"]), int(row["node"])))
     if not found:
-        raise _unexpected(INFO, "no cores")
+        raise unexpected(" ".join(INFO), "no cores")
     _once(INFO, "core", (row[0] for row in found))
     caches = _numbered((socket, node) for _, _, socket, node in found)
     physical = _numbered((socket, core) for _, core, socket, _ in found)
@@ -183,13 +187,7 @@ def core_list(text: str, every: Iterable[int]) -> tuple[int, ...]:
     """The cores of an affinity as ``xl`` prints it: ``all`` (then ``every``), ``0,2-3``."""
     if text == "all":
         return tuple(sorted(every))
-    cores: set[int] = set()
-    for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        if not (first.isdecimal() and (not last or last.isdecimal())):
-            raise HostError(f"xl printed a list of cores that cannot be read: {text!r}")
-        cores.update(range(int(first), int(last or first) + 1))
-    return tuple(sorted(cores))
+    return linux.core_list(text, "xl")
 
 
 def as_affinity(cores: Iterable[int], every: Iterable[int]) -> str:
@@ -218,22 +216,18 @@ def _rows(
         elif match := row.fullmatch(line) if headed else None:
             yield match.groupdict()
         elif not _PARAMETERS.fullmatch(line):
-            raise _unexpected(command, line)
+            raise unexpected(" ".join(command), line)
     if not headed:
-        raise _unexpected(command, "nothing")
+        raise unexpected(" ".join(command), "nothing")
 
 
 def _once(command: Sequence[str], what: str, keys: Iterable[object]) -> None:
     seen: set[object] = set()
     for key in keys:
         if key in seen:
-            raise _unexpected(command, f"{what} {key} twice")
+            raise unexpected(" ".join(command), f"{what} {key} twice")
         seen.add(key)
 
 
 def _numbered(keys: Iterable[tuple[int, int]]) -> Mapping[tuple[int, int], int]:
     return {key: number for number, key in enumerate(sorted(set(keys)))}
-
-
-def _unexpected(command: Sequence[str], what: str) -> HostError:
-    return HostError(f"{' '.join(command)} printed something unexpected: {what!r}")

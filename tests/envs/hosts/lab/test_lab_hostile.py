@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from spoilt import spoilt
 
 from envs.errors import TunerError
 from envs.hosts.change import Command
@@ -20,7 +20,6 @@ LAB = msgspec.convert(RECORDING["lab"], Lab)
 RESULTS = msgspec.convert(RECORDING["results"], tuple[Result, ...])
 HOST = LabHost(LAB, Path("/run/viotune/lab/recorded"), RecordedTransport(RESULTS))
 SNAPSHOT: Any = json.loads(HOST.snapshot())
-HOSTILE = st.sampled_from(["", "-x", "$(touch /tmp/run)", "/etc/passwd", "x; reboot", "a\nb"])
 
 
 def shape(command: Command) -> tuple[str, ...]:
@@ -42,20 +41,6 @@ HONEST = {
     *(shape(c) for tree in (SNAPSHOT, DIRECT) for c in HOST.restoring(json.dumps(tree).encode())),
     *(("nsenter", program) for program in ("bridge", "ip", "tc")),
 }
-
-
-@st.composite
-def spoilt(draw: st.DrawFn, tree: Any) -> Any:  # noqa: ANN401 - what JSON holds
-    """The tree with one value or key in it replaced."""
-    if isinstance(tree, dict) and tree and draw(st.integers(0, 4)):
-        key = draw(st.sampled_from(sorted(tree)))
-        value = draw(spoilt(tree[key]))
-        other = draw(st.just(key) | HOSTILE)
-        return {**{k: v for k, v in tree.items() if k != key}, other: value}
-    if isinstance(tree, list) and tree and draw(st.booleans()):
-        return [*tree[:-1], draw(spoilt(tree[-1]))]
-    junk = HOSTILE | st.integers(-(2**40), 2**40) | st.sampled_from([[], {}, None, True])
-    return draw(junk | HOSTILE.map(lambda text: [text]) | HOSTILE.map(lambda text: {text: text}))
 
 
 @settings(max_examples=400)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
-from test_xl import CREDIT, mutated
+from spoilt import mutated
+from test_xl import CREDIT
 
 from envs.errors import HostError
 from envs.hosts.transport import Result
@@ -98,6 +98,8 @@ def test_changed_output_of_tc_gives_an_error_or_what_it_says(text: str) -> None:
     assert found.keys() <= {qdisc["dev"] for qdisc in said}
 
 
-@given(st.text(max_size=200))
-def test_any_listing_gives_vifs_or_none(text: str) -> None:
-    assert all(vif.name for vif in dom0.vifs(text))
+def test_a_vif_without_an_address_is_a_vif_and_any_other_line_is_refused() -> None:
+    path = "/sys/bus/xen-backend/devices/vif-2-1/net/vif2.1\n"
+    assert dom0.vifs(path + "/local/domain/0/backend/vif/2/1/mac: \n")[0].mac == ""
+    with pytest.raises(HostError, match="unexpected: '/sys/bus'"):
+        dom0.vifs(path + "/sys/bus\n")

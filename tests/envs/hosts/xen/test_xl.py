@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spoilt import mutated
 
 from envs.errors import HostError
 from envs.hosts.xen import xl
@@ -177,26 +178,6 @@ def _alike(one: str, other: str) -> bool:
     return [word.rstrip("2") for word in one.split()[:2]] == [
         word.rstrip("2") for word in other.split()[:2]
     ]
-
-
-@st.composite
-def mutated(draw: st.DrawFn, text: str) -> str:
-    """A text with some characters, words or lines changed, gone or there twice."""
-    for _ in range(draw(st.integers(1, 4))):
-        kind = draw(st.sampled_from(("character", "word", "line", "cut")))
-        if kind == "character":
-            at = draw(st.integers(0, len(text)))
-            new = draw(st.text("0123456789abr-./ \n\tä", max_size=3))
-            text = text[:at] + new + text[at + draw(st.integers(0, 3)) :]
-        elif kind == "cut":
-            text = text[: draw(st.integers(0, len(text)))]
-        else:
-            sep = " " if kind == "word" else "\n"
-            parts = text.split(sep)
-            at = draw(st.integers(0, len(parts) - 1))
-            parts[at : at + 1] = draw(st.sampled_from(([], [parts[at]] * 2, ["x"])))
-            text = sep.join(parts)
-    return text
 
 
 @pytest.mark.parametrize("command", PARSERS)

@@ -1,0 +1,81 @@
+"""What else might stand in a text that was printed, or in a JSON file that was left lying about."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from envs.hosts.transport import Result, Transport
+
+HOSTILE = st.sampled_from(
+    ["", "-x", "$(reboot)", "/etc/passwd", "x; reboot", "a\nb", "/proc/irq/../../etc/passwd"]
+)
+JUNK = st.sampled_from(["x", "", "-1", "9" * 5000, "0-99999999999", "3-0", "٣", "1e9", "{", "\0"])
+
+
+@st.composite
+def mutated(draw: st.DrawFn, text: str) -> str:
+    """A text with some characters, words or lines changed, gone or there twice, or cut off."""
+    for _ in range(draw(st.integers(1, 4))):
+        kind = draw(st.sampled_from(("character", "word", "line", "cut")))
+        if kind == "character":
+            at = draw(st.integers(0, len(text)))
+            new = draw(st.text("0123456789abr-./ \n\tä", max_size=3))
+            text = text[:at] + new + text[at + draw(st.integers(0, 3)) :]
+        elif kind == "cut":
+            text = text[: draw(st.integers(0, len(text)))]
+        else:
+            sep = " " if kind == "word" else "\n"
+            parts = text.split(sep)
+            at = draw(st.integers(0, len(parts) - 1))
+            parts[at : at + 1] = draw(st.sampled_from(([], [parts[at]] * 2)) | JUNK.map(_alone))
+            text = sep.join(parts)
+    return text
+
+
+def _alone(word: str) -> list[str]:
+    return [word]
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, tree: Any) -> Any:  # noqa: ANN401 - what JSON holds
+    """The tree with one value or key in it replaced."""
+    if isinstance(tree, dict) and tree and draw(st.integers(0, 4)):
+        key = draw(st.sampled_from(sorted(tree)))
+        value = draw(spoilt(tree[key]))
+        other = draw(st.just(key) | HOSTILE)
+        return {**{k: v for k, v in tree.items() if k != key}, other: value}
+    if isinstance(tree, list) and tree and draw(st.booleans()):
+        return [*tree[:-1], draw(spoilt(tree[-1]))]
+    junk = HOSTILE | st.integers(-(2**40), 2**40) | st.sampled_from([[], {}, None, True])
+    return draw(junk | HOSTILE.map(lambda text: [text]) | HOSTILE.map(lambda text: {text: text}))
+
+
+class Answers:
+    """A transport that passes on what another answers, but for what one command printed.
+
+    ``number`` counts the commands from nought; ``change`` makes another text of the one it printed.
+    """
+
+    def __init__(self, inner: Transport, number: int, change: Callable[[str], str]) -> None:
+        self._inner = inner
+        self._number = number
+        self._change = change
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Result:
+        return self._passed_on(self._inner.run(argv, stdin=stdin, timeout=timeout))
+
+    def run_all(
+        self, commands: Sequence[Sequence[str]], *, timeout: float = 30.0
+    ) -> tuple[Result, ...]:
+        return tuple(map(self._passed_on, self._inner.run_all(commands, timeout=timeout)))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _passed_on(self, result: Result) -> Result:
+        self._number -= 1
+        if self._number != -1:
+            return result
+        return msgspec.structs.replace(result, out=self._change(result.out))
