@@ -11,12 +11,14 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from envs.host import Record
+from envs.errors import HostError, InputError
+from envs.host import Record, from_json
 from envs.hosts.change import Change, Command
 from envs.hosts.linux import as_list
 from envs.hosts.transport import replace_file
 
 V = TypeVar("V")
+R = TypeVar("R", bound=Record)
 
 
 class Kept(Record, Generic[V], frozen=True):
@@ -47,6 +49,14 @@ def file(path: str, kept: Kept[V] | None) -> tuple[Command, ...]:
     text = msgspec.json.encode(kept, order="deterministic").decode()
     folder = str(PurePosixPath(path).parent)
     return (("mkdir", "-p", "-m", "0700", "--", folder), replace_file(path, text))
+
+
+def on_file(path: str, text: str, kind: type[R]) -> R:
+    """The record in the text of a file on the host. Raises HostError for anything else."""
+    try:
+        return from_json(text.encode(), kind)
+    except InputError as error:
+        raise HostError(f"{path} on the host cannot be read: {error}") from error
 
 
 def _told(kept: Kept[V] | None) -> str:

@@ -11,6 +11,7 @@ from envs.hosts.iproute import Link
 from envs.hosts.kvm import libvirt
 from envs.hosts.kvm.libvirt import Libvirt
 from envs.hosts.kvm.qemu import Process
+from envs.hosts.unexpected import natural
 
 DRIVER = "host"
 """The driver domain: this Linux. It has no weight of its own."""
@@ -151,7 +152,8 @@ def weighed(guest: Guest, procs: Mapping[str, str], via: Libvirt | None) -> Gues
 
     ``procs`` are the texts of the ``procs_file`` of guests.
     """
-    inside = {int(pid) for pid in procs.get(procs_file(guest), "").split()}
+    file = procs_file(guest)
+    inside = {natural(file, pid) for pid in procs.get(file, "").split()}
     own = {int(folder.split("/")[2]) for folder in guest.threads.values()}
     if via is not None or not guest.weight_file or guest.pid in inside <= own:
         return guest

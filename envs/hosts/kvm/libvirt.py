@@ -10,6 +10,7 @@ from envs.errors import HostError
 from envs.host import Record
 from envs.hosts.change import Command
 from envs.hosts.transport import NOT_FOUND, Result
+from envs.hosts.unexpected import unexpected
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _GROUP = re.compile(r"(?P<machine>.*?)(?:/libvirt)?/(?:emulator|vcpu\d+|iothread\d+)")
@@ -52,7 +53,7 @@ def uuids(listed: Result) -> tuple[str, ...]:
         raise HostError(f"libvirt does not answer: {said.removeprefix('error: ')}")
     words = listed.out.split()
     if any(not _UUID.fullmatch(word) for word in words):
-        raise HostError(f"virsh list printed something unexpected: {listed.out.strip()!r:.80}")
+        raise unexpected("virsh list", listed.out)
     return tuple(words)
 
 

@@ -12,13 +12,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-import msgspec
-
-from envs.errors import HostError
 from envs.host import Record
 from envs.hosts.change import Command
 from envs.hosts.linux import task
 from envs.hosts.transport import Result, files_read, reading
+from envs.hosts.unexpected import decoded, natural, unexpected
 
 FIND: Command = (
     *("find", "/proc", "-maxdepth", "2", "-path", "/proc/[0-9]*/exe"),
@@ -32,7 +30,12 @@ VHOST: Command = ("sh", "-c", 'grep -sHZ "^vhost-" /proc/[0-9]*/comm')
 _TASKS = 'grep -sHZ "" /proc/"$1"/task/*/comm'
 _TAPS = 'grep -sHZ "^iff:" /proc/"$1"/fdinfo/*'
 
-_VCPU = re.compile(r"CPU (\d+)/\w+")
+_EXE = re.compile(r"/proc/([0-9]{1,10})/exe")
+_COMM = re.compile(r"/proc/([0-9]{1,10})/comm")
+_TASK = re.compile(r"/proc/[0-9]+/task/([0-9]{1,10})/comm")
+_DESCRIPTOR = re.compile(r"/proc/[0-9]+/fdinfo/([0-9]{1,10})")
+_FD = re.compile(r"[0-9]{1,10}")
+_VCPU = re.compile(r"CPU ([0-9]{1,5})/\w+")
 _IOTHREAD = re.compile(r"IO (?!mon_)(\S+)")
 _VHOST_TASK = re.compile(r"vhost-\d+")
 
@@ -61,7 +64,8 @@ class Process(Record, frozen=True):
 
 def pids(found: Result) -> tuple[int, ...]:
     """The pids out of the answer to ``FIND``."""
-    return tuple(sorted(int(line.split("/")[2]) for line in found.out.splitlines() if line))
+    paths = filter(None, found.out.split("\n"))
+    return tuple(sorted(_in_path(_EXE, "find", path) for path in paths))
 
 
 def workers(found: Result) -> Mapping[int, tuple[int, ...]]:
@@ -70,7 +74,8 @@ def workers(found: Result) -> Mapping[int, tuple[int, ...]]:
     for path, name in files_read(found).items():
         owner = name.strip().removeprefix("vhost-")
         if owner.isdecimal():
-            owned.setdefault(int(owner), []).append(int(path.split("/")[2]))
+            tid = _in_path(_COMM, "grep", path)
+            owned.setdefault(natural(path, owner), []).append(tid)
     return {owner: tuple(sorted(tids)) for owner, tids in owned.items()}
 
 
@@ -92,12 +97,14 @@ def process(pid: int, answers: Sequence[Result], kernel_workers: Sequence[int]) 
     folder = f"/proc/{pid}"
     if f"{folder}/stat" not in texts or not threads:
         return None
-    names = {int(path.split("/")[4]): name.strip("\n") for path, name in threads.items()}
+    names = {_in_path(_TASK, "grep", path): name.strip("\n") for path, name in threads.items()}
     vcpus = {int(m[1]): tid for tid, name in names.items() if (m := _VCPU.fullmatch(name))}
     iothreads = {m[1]: tid for tid, name in names.items() if (m := _IOTHREAD.fullmatch(name))}
     own_workers = [tid for tid, name in names.items() if _VHOST_TASK.fullmatch(name)]
     known = {*vcpus.values(), *iothreads.values(), *own_workers}
-    by_descriptor = {int(p.split("/")[4]): t.split()[1] for p, t in taps.items() if t.split()[1:]}
+    by_descriptor = {
+        _in_path(_DESCRIPTOR, "grep", p): t.split()[1] for p, t in taps.items() if t.split()[1:]
+    }
     arguments = tuple(_arguments(words))
     return Process(
         pid=pid,
@@ -123,10 +130,7 @@ def properties(text: str, implied: str = "") -> Mapping[str, str]:
     A first word without ``=`` is the value of ``implied``.
     """
     if text.startswith("{"):
-        try:
-            values = msgspec.json.decode(text, type=dict[str, object])
-        except msgspec.DecodeError as error:
-            raise HostError(f"an option of QEMU's cannot be read: {error}") from error
+        values = decoded("the command line of QEMU", text, dict[str, object])
         return {key: str(value) for key, value in values.items()}
     found = {}
     for number, part in enumerate(re.findall(r"(?:[^,]|,,)+", text)):
@@ -136,6 +140,14 @@ def properties(text: str, implied: str = "") -> Mapping[str, str]:
         elif number == 0:
             found[implied] = key
     return found
+
+
+def _in_path(form: re.Pattern[str], command: str, path: str) -> int:
+    """The number in a path of ``/proc``, which a command printed."""
+    found = form.fullmatch(path)
+    if found is None:
+        raise unexpected(command, path)
+    return int(found[1])
 
 
 def _arguments(words: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -163,7 +175,8 @@ def _macs(
         given = properties(text, "type")
         key = f"nic {text}" if option == "-nic" else given.get("netdev") or given.get("id", "")
         first = re.split(r"[:,]", given.get("fd") or given.get("fds") or "")[0]
-        tap = given.get("ifname") or (by_descriptor.get(int(first)) if first.isdecimal() else None)
+        descriptor = int(first) if _FD.fullmatch(first) else -1
+        tap = given.get("ifname") or by_descriptor.get(descriptor)
         if tap and option != "-device":
             tap_of[key] = tap
         if "mac" in given:

@@ -14,14 +14,15 @@ from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from envs.errors import HostError
-from envs.host import BridgeMode, Record, Settings, from_json
+from envs.host import BridgeMode, Record, Settings
 from envs.hosts import bridge, linux
 from envs.hosts.bridge import BridgeFound, BridgeState
 from envs.hosts.change import Command
-from envs.hosts.kept import Kept
+from envs.hosts.kept import Kept, on_file
 from envs.hosts.kvm.guests import DRIVER
 from envs.hosts.kvm.site import Site
 from envs.hosts.transport import Result, files_read, reading
+from envs.hosts.unexpected import natural
 
 V = TypeVar("V")
 Cores = tuple[int, ...]
@@ -96,17 +97,17 @@ def answered(
         now=Values(
             affinity=affinity,
             cpuset={
-                group.key: _cores(texts.get(group.file, ""))
+                group.key: linux.core_list(texts.get(group.file, ""), group.file)
                 if group.file
                 else affinity[group.members[0]]
                 for group in groups
             },
-            weight={g.name: int(texts[g.weight_file]) for g in site.guests if g.weight_file},
+            weight={g.name: _weight(g.weight_file, texts) for g in site.guests if g.weight_file},
             tx_queue={vif: _length(vif, found) for guest in site.guests for vif in guest.vifs},
-            irqs={file: _cores(texts[file]) for file in site.irq_files if file in texts},
+            irqs={f: linux.core_list(texts[f], f) for f in site.irq_files if f in texts},
             bridge=found.state if site.bridge else None,
         ),
-        kept=from_json(kept.encode(), Kept[Values]) if kept else None,
+        kept=on_file(site.kept_file, kept, Kept[Values]) if kept else None,
     )
     return state, found
 
@@ -235,5 +236,5 @@ def _length(vif: str, found: BridgeFound) -> int:
     return found.links[vif].txqlen
 
 
-def _cores(text: str) -> Cores:
-    return linux.core_list(text) if text.strip() else ()
+def _weight(file: str, texts: Mapping[str, str]) -> int:
+    return natural(file, texts[file].strip())

@@ -25,6 +25,7 @@ from envs.host import (
 from envs.hosts import bridge, linux
 from envs.hosts.bridge import BridgeFound, BridgeState
 from envs.hosts.change import Change, Command, commands, memory
+from envs.hosts.kept import on_file
 from envs.hosts.lab import record
 from envs.hosts.lab.config import BRIDGE, DRIVER, UPLINK, plan
 from envs.hosts.lab.counters import count, sample
@@ -40,6 +41,7 @@ from envs.hosts.transport import (
     read_files,
     reading,
 )
+from envs.hosts.unexpected import natural
 
 TX_QUEUE = (1, 4096)
 """The TX queue lengths a lab takes, in packets; with offloads a packet holds up to 64 KiB."""
@@ -283,18 +285,18 @@ class LabHost:
             if guest.vif not in found.links:
                 raise record.has_ended(self._lab, guest.vif)
         kept = texts.get(context.stock_bridge_file)
-        orders = from_json(texts[context.duties_file].encode(), Duties)
+        orders = on_file(context.duties_file, texts[context.duties_file], Duties)
         serving = {
-            backend: from_json(texts.get(path, '{"vifs":[]}').encode(), Duty)
+            backend: on_file(path, texts.get(path, '{"vifs":[]}'), Duty)
             for backend, path in reports.items()
         }
         state = LabState(
             affinity={key: linux.affinity(texts[path]) for key, path in status.items()},
-            weight={domain: int(texts[path]) for domain, path in weights.items()},
+            weight={d: natural(path, texts[path].strip()) for d, path in weights.items()},
             tx_queue={guest.vif: found.links[guest.vif].txqlen for guest in self._plan.guests},
             duties=msgspec.structs.replace(orders, relays=serving),
             bridge=found.state,
-            stock_bridge=from_json(kept.encode(), BridgeState) if kept else None,
+            stock_bridge=on_file(context.stock_bridge_file, kept, BridgeState) if kept else None,
         )
         return state, found
 

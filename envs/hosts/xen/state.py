@@ -14,11 +14,10 @@ number and other interfaces, but is still the same guest.
 from collections.abc import Mapping
 from typing import TypeVar
 
-from envs.errors import HostError, InputError
-from envs.host import BridgeMode, Record, Settings, from_json
+from envs.host import BridgeMode, Record, Settings
 from envs.hosts import bridge
 from envs.hosts.bridge import BridgeState
-from envs.hosts.kept import Kept
+from envs.hosts.kept import Kept, on_file
 from envs.hosts.xen import xl
 from envs.hosts.xen.ports import by_key, by_name, plugs
 from envs.hosts.xen.reading import Present
@@ -72,14 +71,8 @@ def state_of(present: Present) -> XenState:
         tx_queue=present.lengths,
         bridge=by_key(present, present.bridge.state) if present.bridge else None,
     )
-    return XenState(now=now, kept=_kept(present.kept))
-
-
-def _kept(text: str) -> Kept[Found] | None:
-    try:
-        return from_json(text.encode(), Kept[Found]) if text else None
-    except InputError as error:
-        raise HostError(f"what was kept of the state as found cannot be read: {error}") from error
+    kept = on_file("found.json", present.kept, Kept[Found]) if present.kept else None
+    return XenState(now=now, kept=kept)
 
 
 def vcpu_key(present: Present, vcpu: Vcpu) -> str:
