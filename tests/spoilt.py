@@ -1,6 +1,8 @@
 """What else might stand in a text that was printed, or in a JSON file that was left lying about."""
 
+import re
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -11,6 +13,8 @@ from envs.hosts.transport import Result, Transport
 HOSTILE = st.sampled_from(
     ["", "-x", "$(reboot)", "/etc/passwd", "x; reboot", "a\nb", "/proc/irq/../../etc/passwd"]
 )
+_NUMBERS = re.compile(r"(?<![0-9-])[0-9]+([,-][0-9]+)*")
+_SWITCHES = ("", "on", "off", "all")
 JUNK = st.sampled_from(["x", "", "-1", "9" * 5000, "0-99999999999", "3-0", "٣", "1e9", "{", "\0"])
 
 
@@ -40,16 +44,31 @@ def _alone(word: str) -> list[str]:
 
 @st.composite
 def spoilt(draw: st.DrawFn, tree: Any) -> Any:  # noqa: ANN401 - what JSON holds
-    """The tree with one value or key in it replaced."""
-    if isinstance(tree, dict) and tree and draw(st.integers(0, 4)):
+    """The tree with one value in it replaced, mostly by one of its type, or one key."""
+    if isinstance(tree, dict) and tree and draw(st.integers(0, 9)):
         key = draw(st.sampled_from(sorted(tree)))
-        value = draw(spoilt(tree[key]))
-        other = draw(st.just(key) | HOSTILE)
-        return {**{k: v for k, v in tree.items() if k != key}, other: value}
-    if isinstance(tree, list) and tree and draw(st.booleans()):
-        return [*tree[:-1], draw(spoilt(tree[-1]))]
-    junk = HOSTILE | st.integers(-(2**40), 2**40) | st.sampled_from([[], {}, None, True])
-    return draw(junk | HOSTILE.map(lambda text: [text]) | HOSTILE.map(lambda text: {text: text}))
+        rest = {k: v for k, v in tree.items() if k != key}
+        match draw(st.sampled_from(("value", "value", "value", "key", "gone"))):
+            case "value":
+                return {**rest, key: draw(spoilt(tree[key]))}
+            case "key":
+                return {**rest, draw(HOSTILE): tree[key]}
+            case _:
+                return rest
+    if isinstance(tree, list) and tree and draw(st.integers(0, 4)):
+        at = draw(st.integers(0, len(tree) - 1))
+        return [*tree[:at], draw(spoilt(tree[at])), *tree[at + 1 :]]
+    return draw(st.one_of(*[_LIKE.get(type(tree), _OTHER)] * 3, _OTHER))
+
+
+_LIKE: dict[type, st.SearchStrategy[Any]] = {
+    str: HOSTILE,
+    int: st.integers(-9, 9) | st.integers(-(2**70), 2**70),
+    bool: st.booleans(),
+    list: st.just([]) | HOSTILE.map(_alone),
+    dict: st.just({}) | st.dictionaries(HOSTILE, HOSTILE, max_size=1),
+}
+_OTHER = HOSTILE | st.sampled_from([[], {}, None, True, 1.5, 7])
 
 
 class Answers:
@@ -79,3 +98,12 @@ class Answers:
         if self._number != -1:
             return result
         return msgspec.structs.replace(result, out=self._change(result.out))
+
+
+def shape(command: Sequence[str]) -> tuple[str, ...]:
+    """A command without the values that a setting chooses: numbers, switches, what is filed."""
+    words = [
+        "{}" if word.startswith("{") else _NUMBERS.sub("#", word) if word not in _SWITCHES else "#"
+        for word in command
+    ]
+    return tuple(word for word, _ in groupby(words))

@@ -8,13 +8,19 @@ Sources: ip-link(8), bridge(8), tc-u32(8).
 
 import json
 from collections.abc import Container, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from envs.errors import HostError
 from envs.host import Record
 from envs.hosts.unexpected import decoded, unexpected
+
+Mac = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")]
+"""An Ethernet address, in text that should hold one."""
+
+QueueLength = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+"""A TX queue length, in a file that should hold one."""
 
 
 class Redirect(Record, frozen=True):
@@ -24,10 +30,10 @@ class Redirect(Record, frozen=True):
     """
 
     port: str
-    source: str
-    target: str
+    source: Mac
+    target: Mac
     to: str
-    preference: int
+    preference: Annotated[int, msgspec.Meta(ge=1, lt=2**16)]
 
 
 class Filters(Record, frozen=True):
@@ -72,7 +78,7 @@ class Entry(msgspec.Struct, frozen=True):
     ``flags`` hold ``self`` where it is not the bridge's entry but one of the interface itself.
     """
 
-    mac: str
+    mac: Mac
     ifname: str = ""
     state: str = ""
     flags: list[str] = []

@@ -14,7 +14,7 @@ import msgspec
 from envs.errors import HostError, InputError
 from envs.host import Record, from_json
 from envs.hosts.change import Change, Command
-from envs.hosts.linux import as_list
+from envs.hosts.linux import CoreId, as_list
 from envs.hosts.transport import replace_file
 
 V = TypeVar("V")
@@ -25,7 +25,7 @@ class Kept(Record, Generic[V], frozen=True):
     """The values as found, and the side-cores that are reserved."""
 
     found: V
-    side_cores: tuple[int, ...] = ()
+    side_cores: tuple[CoreId, ...] = ()
 
 
 def filed(path: str, before: Kept[V] | None, after: Kept[V] | None) -> Iterator[Change]:

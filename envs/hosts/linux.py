@@ -5,6 +5,9 @@ Formats: proc(5), ``Documentation/scheduler/sched-stats.rst`` for ``schedstat``,
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import msgspec
 
 from envs.errors import HostError
 from envs.host import Core, Port, Record, Traffic
@@ -12,6 +15,9 @@ from envs.hosts.unexpected import natural, unexpected
 
 JIFFIES = 100.0
 """USER_HZ, the unit of /proc/stat: 100 a second on every architecture Linux runs Xen or KVM on."""
+
+CoreId = Annotated[int, msgspec.Meta(ge=0, lt=100_000)]
+"""The number of a core, in a file that should hold one."""
 
 TOPOLOGY = ("lscpu", "-p=CPU,CORE,SOCKET,NODE,CACHE")
 

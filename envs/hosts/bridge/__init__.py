@@ -6,7 +6,7 @@ and runs the ``commands`` from the state that is to ``in_mode(mode, stock, plugs
 
 from envs.hosts.bridge.modes import in_mode, mode_of
 from envs.hosts.bridge.read import BridgeFound, found, questions
-from envs.hosts.bridge.state import BridgeState, Others, Plug, PortFlags, carried
+from envs.hosts.bridge.state import BridgeState, Others, Plug, PortFlags, among, carried
 from envs.hosts.bridge.steps import commands, restoring
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Others",
     "Plug",
     "PortFlags",
+    "among",
     "carried",
     "commands",
     "found",

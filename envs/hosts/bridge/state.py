@@ -1,11 +1,12 @@
 """All of a bridge that a mode may change, as one value; and what it must leave as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Annotated
 
 import msgspec
 
 from envs.host import Record
-from envs.hosts.iproute import Redirect
+from envs.hosts.iproute import Mac, Redirect
 
 PREFERENCES = range(7200, 7456)
 """The tc preferences (priorities) of our redirects, one for each address they lead to.
@@ -20,6 +21,14 @@ CALLS = ("nf_call_iptables", "nf_call_ip6tables", "nf_call_arptables")
 SNOOPING = "mcast_snooping"
 OPTIONS = (SNOOPING, *CALLS)
 """The bridge's own options that cost work for every frame."""
+
+
+Switch = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,10}\Z")]
+Option = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+Word = Annotated[
+    str, msgspec.Meta(pattern=r"\A(lean|direct|\S+/[0-9a-f]{2}(:[0-9a-f]{2}){5}/[0-9]{1,5})\Z")
+]
+"""A word of a watcher."""
 
 
 class Plug(Record, frozen=True):
@@ -45,13 +54,13 @@ class BridgeState(Record, frozen=True):
     ingress hook for filters, ``watch`` what its watcher was started with (see ``watch``).
     """
 
-    options: Mapping[str, int] = {}
-    netfilter: Mapping[str, str] = {}
+    options: Mapping[str, Option] = {}
+    netfilter: Mapping[str, Switch] = {}
     ports: Mapping[str, PortFlags] = {}
-    static: tuple[tuple[str, str], ...] = ()
+    static: tuple[tuple[Mac, str], ...] = ()
     ingress: tuple[str, ...] = ()
     redirects: tuple[Redirect, ...] = ()
-    watch: tuple[str, ...] = ()
+    watch: tuple[Word, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse switches of other things: a snapshot is a file. Raises ValueError."""
@@ -81,13 +90,19 @@ NO_OTHERS = Others()
 
 def carried(then: BridgeState, now: BridgeState) -> BridgeState:
     """The bridge of then, of the ports that there are ``now``; a new port stays as it is."""
+    ports = {port: then.ports.get(port, flags) for port, flags in now.ports.items()}
+    return msgspec.structs.replace(among(then, ports), ports=ports)
+
+
+def among(then: BridgeState, ports: Collection[str]) -> BridgeState:
+    """The bridge, of these ``ports`` alone: what is filed of a bridge may name anything."""
     return msgspec.structs.replace(
         then,
-        ports={port: then.ports.get(port, flags) for port, flags in now.ports.items()},
-        static=tuple(entry for entry in then.static if entry[1] in now.ports),
-        ingress=tuple(port for port in then.ingress if port in now.ports),
-        redirects=tuple(r for r in then.redirects if {r.port, r.to} <= now.ports.keys()),
-        watch=tuple(word for word in then.watch if port_of(word) in {"", *now.ports}),
+        ports={port: flags for port, flags in then.ports.items() if port in ports},
+        static=tuple(entry for entry in then.static if entry[1] in ports),
+        ingress=tuple(port for port in then.ingress if port in ports),
+        redirects=tuple(r for r in then.redirects if {r.port, r.to} <= {*ports}),
+        watch=tuple(word for word in then.watch if port_of(word) in {"", *ports}),
     )
 
 

@@ -34,7 +34,7 @@ class Site(Record, frozen=True):
     ``cores`` are those that may be used: online, not isolated from the scheduler unless a guest
     is there already, and inside every guest's cpuset; ``immovable`` is why threads cannot be
     placed, empty where they can. ``bridge`` is the one that most vifs are ports of, empty where
-    there is none, and ``plugs`` the addresses known behind its ports.
+    there is none, ``ports`` are its own and ``plugs`` the addresses known behind them.
     """
 
     uri: str
@@ -46,6 +46,7 @@ class Site(Record, frozen=True):
     cpu: Controller | None
     bridge: str
     plugs: tuple[Plug, ...]
+    ports: tuple[str, ...]
     uplink: Adapter
     softirq_in_tasks: bool
 
@@ -114,7 +115,8 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
         raise HostError(f"{what}: there is nothing to tune")
     bridge = _bridge(links, guests)
     vifs = {vif for guest in guests for vif in guest.vifs}
-    outward = [n for n, link in links.items() if bridge and link.master == bridge and n not in vifs]
+    ports = [name for name, link in links.items() if bridge and link.master == bridge]
+    outward = [name for name in ports if name not in vifs]
     every = tuple(dict.fromkeys(cpuset_file(process, cpuset) for process in processes))
     limits, alone, adapters, irq, fdb, affinity = transport.run_all(
         (
@@ -140,6 +142,7 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
         immovable=immovable,
         cpu=cpu,
         bridge=bridge,
+        ports=tuple(ports),
         plugs=tuple(_plugs(guests, links, bridge, adapter.name, fdb)),
         uplink=adapter,
         softirq_in_tasks=linux.softirq_in_tasks(irq.out),

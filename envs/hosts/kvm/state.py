@@ -11,13 +11,16 @@ is what was found brings back all of it to the byte, also what no setting tells.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+import msgspec
 
 from envs.errors import HostError
 from envs.host import BridgeMode, Record, Settings
 from envs.hosts import bridge, linux
 from envs.hosts.bridge import BridgeFound, BridgeState
 from envs.hosts.change import Command
+from envs.hosts.iproute import QueueLength
 from envs.hosts.kept import Kept, on_file
 from envs.hosts.kvm.guests import DRIVER
 from envs.hosts.kvm.site import Site
@@ -25,7 +28,7 @@ from envs.hosts.transport import Result, files_read, reading
 from envs.hosts.unexpected import natural
 
 V = TypeVar("V")
-Cores = tuple[int, ...]
+Cores = tuple[linux.CoreId, ...]
 
 _IRQ_FILE = re.compile(r"/proc/irq/[0-9]+/smp_affinity_list")
 
@@ -42,8 +45,8 @@ class Values(Record, frozen=True):
 
     affinity: Mapping[str, Cores]
     cpuset: Mapping[str, Cores]
-    weight: Mapping[str, int]
-    tx_queue: Mapping[str, int]
+    weight: Mapping[str, Annotated[int, msgspec.Meta(ge=0, lt=2**31)]]
+    tx_queue: Mapping[str, QueueLength]
     irqs: Mapping[str, Cores]
     bridge: BridgeState | None
 

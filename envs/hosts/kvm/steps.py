@@ -63,10 +63,11 @@ def _parts(site: Site, then: KvmState) -> Iterator[Part]:
         for vif in guest.vifs:
             if vif in now.tx_queue:
                 yield ((*if_same, *_queue(vif, now.tx_queue[vif])),)
-    for file, cores in now.irqs.items():
-        yield (write_file(file, as_list(cores)),)
-    if now.bridge:
-        yield bridge.restoring(site.bridge, now.bridge, site.plugs)
+    for file in site.irq_files:
+        if file in now.irqs:
+            yield (write_file(file, as_list(now.irqs[file])),)
+    if now.bridge and site.bridge:
+        yield bridge.restoring(site.bridge, bridge.among(now.bridge, site.ports), site.plugs)
     yield kept.file(site.kept_file, then.kept)
 
 

@@ -6,6 +6,7 @@ that is wanted. Only where the wanted state comes from differs, a setting or a s
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -13,10 +14,11 @@ from envs.host import BridgeMode, Knob, Record, Settings
 from envs.hosts import bridge
 from envs.hosts.bridge import BridgeState, Others
 from envs.hosts.change import Change, Command, Part, single, undoing
+from envs.hosts.iproute import QueueLength
 from envs.hosts.lab.config import BRIDGE, Plan
 from envs.hosts.lab.duties import Duties, duties
 from envs.hosts.lab.record import Lab
-from envs.hosts.linux import as_list
+from envs.hosts.linux import CoreId, as_list
 from envs.hosts.transport import replace_file, write_file
 
 _ORDER = """
@@ -34,9 +36,9 @@ class LabState(Record, frozen=True):
     ``stock_bridge`` is the bridge as it was found, kept on the host while its mode is another.
     """
 
-    affinity: Mapping[str, tuple[int, ...]]
-    weight: Mapping[str, int]
-    tx_queue: Mapping[str, int]
+    affinity: Mapping[str, tuple[CoreId, ...]]
+    weight: Mapping[str, Annotated[int, msgspec.Meta(ge=0, lt=2**31)]]
+    tx_queue: Mapping[str, QueueLength]
     duties: Duties
     bridge: BridgeState
     stock_bridge: BridgeState | None = None

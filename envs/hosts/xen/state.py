@@ -12,11 +12,14 @@ number and other interfaces, but is still the same guest.
 """
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+import msgspec
 
 from envs.host import BridgeMode, Record, Settings
 from envs.hosts import bridge
 from envs.hosts.bridge import BridgeState
+from envs.hosts.iproute import QueueLength
 from envs.hosts.kept import Kept, on_file
 from envs.hosts.xen import xl
 from envs.hosts.xen.ports import by_key, by_name, plugs
@@ -25,6 +28,8 @@ from envs.hosts.xen.site import Site
 from envs.hosts.xen.xl import Vcpu
 
 V = TypeVar("V")
+Affinity = Annotated[str, msgspec.Meta(pattern=r"\A(all|[0-9][0-9,-]*)\Z")]
+"""A list of cores as ``xl`` and the kernel print it, in a file that should hold one."""
 
 NO_WEIGHT = 256
 """What stands for a weight where the scheduler has none: Xen's default where it has."""
@@ -38,10 +43,10 @@ class Found(Record, frozen=True):
     vifs in ``bridge``.
     """
 
-    affinity: Mapping[str, str]
-    weight: Mapping[str, int]
-    feeds: Mapping[str, str]
-    tx_queue: Mapping[str, int]
+    affinity: Mapping[str, Affinity]
+    weight: Mapping[str, Annotated[int, msgspec.Meta(ge=0, lt=2**31)]]
+    feeds: Mapping[str, Affinity]
+    tx_queue: Mapping[str, QueueLength]
     bridge: BridgeState | None
 
 

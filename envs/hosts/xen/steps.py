@@ -61,20 +61,21 @@ def restoring(
 
 def _parts(site: Site, present: Present, then: XenState) -> Iterator[Part]:
     stock, was, feeds = then.now.bridge, then.now.tx_queue, then.now.feeds
-    yield from ((_on_domain(site, uuid, then.now),) for uuid in present.domids)
+    yield from ((_on_domain(site, present, uuid, then.now),) for uuid in present.domids)
     yield from ((dom0.pin(f, feeds[k]),) for k, f in present.feeds.items() if k in feeds)
     yield from ((_queue(v.name, was[k]),) for k, v in present.vifs.items() if k in was)
-    if stock:
-        yield bridge.restoring(site.bridge, by_name(present, stock), plugs(present))
+    if stock and present.bridge:
+        own = bridge.among(by_name(present, stock), present.bridge.state.ports)
+        yield bridge.restoring(site.bridge, own, plugs(present))
     yield kept.file(site.kept_file, then.kept)
 
 
-def _on_domain(site: Site, uuid: str, then: Found) -> Command:
+def _on_domain(site: Site, present: Present, uuid: str, then: Found) -> Command:
     pins = [
         word
-        for key, cores in then.affinity.items()
-        if key.startswith(f"{uuid}/")
-        for word in (key.rpartition("/")[2], cores)
+        for vcpu in present.vcpus
+        if vcpu.domid == present.domids[uuid] and vcpu_key(present, vcpu) in then.affinity
+        for word in (str(vcpu.index), then.affinity[vcpu_key(present, vcpu)])
     ]
     sched = xl.SCHEDULERS.get(site.pool.scheduler, "")
     weight = str(then.weight.get(uuid, ""))

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given, settings
-from spoilt import spoilt
+from hypothesis import strategies as st
+from spoilt import Answers, mutated, spoilt
 
-from envs.errors import TunerError
+from envs.errors import HostError, TunerError
 from envs.hosts.change import Command
 from envs.hosts.lab.host import LabHost
 from envs.hosts.lab.record import Lab
@@ -43,7 +44,7 @@ HONEST = {
 }
 
 
-@settings(max_examples=400)
+@settings(max_examples=200, derandomize=True)
 @given(spoilt(SNAPSHOT))
 def test_a_spoilt_snapshot_is_refused_or_runs_nothing_else(tree: Any) -> None:  # noqa: ANN401
     try:
@@ -58,3 +59,21 @@ def test_switches_of_other_things_are_refused(where: str) -> None:
     tree = {**SNAPSHOT, "bridge": {**SNAPSHOT["bridge"], where: {"/etc/passwd": "0"}}}
     with pytest.raises(TunerError, match="not a valid LabState"):
         HOST.restoring(json.dumps(tree).encode())
+
+
+@settings(max_examples=60, derandomize=True)
+@given(number=st.integers(0, 46), data=st.data())
+def test_whatever_a_lab_answers_is_read_or_refused_in_one_line(
+    number: int, data: st.DataObject
+) -> None:
+    recorded = RecordedTransport(RESULTS)
+    answers = Answers(recorded, number, lambda text: data.draw(mutated(text)))
+    said = ""
+    try:
+        host = LabHost(LAB, Path("/run/viotune/lab/recorded"), answers)
+        host.describe()
+        host.snapshot()
+        host.measure(0.0)
+    except HostError as error:
+        said = str(error)
+    assert said.isprintable()
