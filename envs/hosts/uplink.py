@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from envs.host import Record
 from envs.hosts.change import Command
-from envs.hosts.unexpected import unexpected
+from envs.hosts.unexpected import natural, unexpected
 
 _ADAPTERS = """
 for dev; do
@@ -28,7 +28,7 @@ A bond has its hardware below it; a virtio device has its interrupts one level u
 
 _ROW = re.compile(
     r"(?P<name>\S+) (?P<real>yes|no) (?P<speed>-?[0-9]{1,9}) (?P<node>-?[0-9]{1,9}) "
-    r"(?P<irqs>(?:[0-9]{1,9} ?)*)"
+    r"(?P<irqs>[0-9 ]*)"
 )
 
 
@@ -60,6 +60,6 @@ def uplink(answer: str, otherwise: str) -> Adapter:
                 name=row["name"],
                 gbps=max(0, int(row["speed"])) / 1000 or None,
                 node=int(row["node"]) if int(row["node"]) >= 0 else None,
-                irqs=tuple(map(int, row["irqs"].split())),
+                irqs=tuple(natural("ls", irq) for irq in row["irqs"].split()),
             )
     return Adapter(name=rows[0]["name"] if rows else otherwise)

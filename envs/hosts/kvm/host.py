@@ -159,8 +159,9 @@ class KvmHost:
         fails or its subject is gone, so that a script on the host can run them all without us.
         Raises InputError for what is no snapshot of a KVM host.
         """
-        states = None if others is None else [from_json(other, KvmState) for other in others]
-        return restoring(self._site, from_json(snapshot, KvmState), states)
+        with naming(self._site.uri):
+            states = None if others is None else [from_json(other, KvmState) for other in others]
+            return restoring(self._site, from_json(snapshot, KvmState), states)
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from envs import knobs
-from envs.errors import CommandFailed, HostError, InputError, NotApplied, Unprivileged
+from envs.errors import CommandFailed, HostError, InputError, NotApplied, Unprivileged, naming
 from envs.host import (
     BRIDGE_MODES,
     Backend,
@@ -138,9 +138,11 @@ class LabHost:
 
     def measure(self, seconds: float) -> Sample:
         """Counters over an interval of that many seconds."""
-        spec, before = self.describe(), count(self.transport, self._context)
-        time.sleep(max(0.0, seconds - (time.monotonic() - before.at)))
-        return sample(spec, before, count(self.transport, self._context))
+        spec = self.describe()
+        with naming(self.uri):
+            before = count(self.transport, self._context)
+            time.sleep(max(0.0, seconds - (time.monotonic() - before.at)))
+            return sample(spec, before, count(self.transport, self._context))
 
     def snapshot(self) -> bytes:
         """The state of all that ``apply`` may touch, as JSON."""
@@ -212,11 +214,13 @@ class LabHost:
         """The cores the lab may use: those of its supervisor, which nobody moves."""
         folder = f"/proc/{self._lab.supervisor.pid}"
         texts = read_files(self.transport, [f"{folder}/stat", f"{folder}/status"])
-        record.task(self._lab, "supervisor", self._lab.supervisor, texts)
-        return linux.affinity(texts[f"{folder}/status"])
+        with naming(self.uri):
+            record.task(self._lab, "supervisor", self._lab.supervisor, texts)
+            return linux.affinity(texts[f"{folder}/status"])
 
     def _describe(self) -> HostSpec:
-        cores = linux.topology(output(self.transport, linux.TOPOLOGY), self._context.cores)
+        with naming(self.uri):
+            cores = linux.topology(output(self.transport, linux.TOPOLOGY), self._context.cores)
         uname = output(self.transport, ("uname", "-r")).strip()
         irq = self.transport.run(linux.irq_time_query(uname)).out
         names = self._plan
@@ -278,27 +282,30 @@ class LabHost:
         ]
         asked = tuple(context.in_driver(words) for words in bridge.questions(BRIDGE))
         read, *answers = self.transport.run_all((reading(files), *asked), timeout=_PATIENCE)
-        texts = files_read(read)
-        record.tasks(self._lab, texts)
-        found = bridge.found(BRIDGE, answers, bypass_filters=self._bypass_filters)
-        for guest in self._plan.guests:
-            if guest.vif not in found.links:
-                raise record.has_ended(self._lab, guest.vif)
-        kept = texts.get(context.stock_bridge_file)
-        orders = on_file(context.duties_file, texts[context.duties_file], Duties)
-        serving = {
-            backend: on_file(path, texts.get(path, '{"vifs":[]}'), Duty)
-            for backend, path in reports.items()
-        }
-        state = LabState(
-            affinity={key: linux.affinity(texts[path]) for key, path in status.items()},
-            weight={d: natural(path, texts[path].strip()) for d, path in weights.items()},
-            tx_queue={guest.vif: found.links[guest.vif].txqlen for guest in self._plan.guests},
-            duties=msgspec.structs.replace(orders, relays=serving),
-            bridge=found.state,
-            stock_bridge=on_file(context.stock_bridge_file, kept, BridgeState) if kept else None,
-        )
-        return state, found
+        with naming(self.uri):
+            texts = files_read(read)
+            record.tasks(self._lab, texts)
+            found = bridge.found(BRIDGE, answers, bypass_filters=self._bypass_filters)
+            for guest in self._plan.guests:
+                if guest.vif not in found.links:
+                    raise record.has_ended(self._lab, guest.vif)
+            kept = texts.get(context.stock_bridge_file)
+            orders = on_file(context.duties_file, texts[context.duties_file], Duties)
+            serving = {
+                backend: on_file(path, texts.get(path, '{"vifs":[]}'), Duty)
+                for backend, path in reports.items()
+            }
+            state = LabState(
+                affinity={key: linux.affinity(texts[path]) for key, path in status.items()},
+                weight={d: natural(path, texts[path].strip()) for d, path in weights.items()},
+                tx_queue={guest.vif: found.links[guest.vif].txqlen for guest in self._plan.guests},
+                duties=msgspec.structs.replace(orders, relays=serving),
+                bridge=found.state,
+                stock_bridge=on_file(context.stock_bridge_file, kept, BridgeState)
+                if kept
+                else None,
+            )
+            return state, found
 
 
 def _may_enter(name: str, supervisor: int) -> None:
