@@ -22,9 +22,9 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = Console(highlight=False, markup=False)
+        self._out = Console(highlight=False, markup=False, emoji=False)
         if not self._out.is_terminal:
-            self._out = Console(highlight=False, markup=False, width=PIPE_WIDTH)
+            self._out = Console(highlight=False, markup=False, emoji=False, width=PIPE_WIDTH)
 
     def say(self, text: str) -> None:
         """A line on stderr for a person who watches."""
@@ -33,7 +33,8 @@ class Output:
     def show(self, *parts: RenderableType) -> None:
         """Parts of the result for people, lines or tables, on stdout; not with ``--json``.
 
-        They are printed as they are: the name of a guest may look like markup.
+        They are printed as they are: the name of a guest may look like markup, and ``lab:b:``
+        like the name of an emoji.
         """
         for part in () if self.as_json else parts:
             self._out.print(part, soft_wrap=isinstance(part, str))
@@ -55,7 +56,7 @@ class Output:
         """
         console = Console(stderr=True)
         bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
