@@ -21,10 +21,11 @@ def recover(held: Held) -> str:
     if pending is None:
         return ""
     kept = put_back(held, pending)
-    when = tell_of_watchdog(held)
-    did = f"the host had put itself back {when}"
-    if not when:
-        did = "undid what a tuner that is gone had left"
+    did = "undid what a tuner that is gone had left"
+    if when := tell_of_watchdog(held):
+        did = f"the host had put itself back {when}"
+    elif pending.held is not None:
+        did = "undid what waited for a confirmation"
     if kept:
         did += f", but kept what somebody else set since: {', '.join(kept)}"
     held.journal.close(Restored(reason=did, kept=kept))

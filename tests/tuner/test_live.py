@@ -193,7 +193,8 @@ def test_what_is_held_waits_for_a_person(lab: manage.LabStatus, setting: str) ->
         assert answer("status", "--host", URI, "--json")["state"] == "held"
         _, err = tuner("plan", "--host", URI, "--setting", setting).communicate()
         assert "held by the person who is to confirm it" in err
-        answer(command, "--host", URI, "--json")
+        summary = str(answer(command, "--host", URI, "--json").get("summary"))
+        assert (summary == "undid what waited for a confirmation") == (command == "rollback")
         assert (readings(lab) == as_found) == (command == "rollback")
         assert answer("status", "--host", URI, "--json")["state"] == state
     answer("rollback", "--host", URI, "--json")
@@ -221,7 +222,8 @@ def test_a_killed_apply_is_told_of_and_undone_by_rollback(
     with applying(lab, setting) as process:
         process.kill()
     assert answer("status", "--host", URI, "--json")["state"] == "reverting"
-    answer("rollback", "--host", URI, "--json")
+    summary = answer("rollback", "--host", URI, "--json")["summary"]
+    assert summary == "undid what a tuner that is gone had left"
     assert readings(lab) == as_found
     assert answer("status", "--host", URI, "--json")["state"] == "untouched"
 
