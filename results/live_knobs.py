@@ -1,22 +1,26 @@
 """Each knob of a KVM or a Xen host: what tools that are not ours read under it, and what it does.
 
-    export PYTHONPATH=.:tests:tests/tuner/faults
+    export PYTHONPATH=.:tests:tests/tuner/faults:tests/envs/hosts/kvm
     sudo -E .venv/bin/python results/live_knobs.py kvm | tee results/live/kvm-knobs.txt
     sudo -E .venv/bin/python results/live_knobs.py xen | tee results/live/xen-knobs.txt
+    sudo -E .venv/bin/python results/live_knobs.py plain | tee results/live/kvm-plain.txt
 
-The hosts are the labs: real hypervisors, but emulated, so that speeds compare with each other at
-most. Under each setting stands what virsh, taskset, xl, ip, bridge and tc print otherwise than
-before (- before, + now), and after it whether they print the same as before again. Then all
-settings in turn, round after round: medians, lowest and highest.
+The hosts are the labs, in ``plain`` with guests that libvirt does not run (``kvm:``): real
+hypervisors, but emulated, so that speeds compare with each other at most. Under each setting stands
+what virsh, taskset, xl, cgroup files, ip, bridge and tc print otherwise than before (- before,
++ now), and after it whether they print the same as before again. Then all settings in turn, round
+after round: medians, lowest and highest.
 """
 
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from itertools import pairwise
 
+import kvm_lab as plain_lab
 from kvm_subject import KvmSubject
 from msgspec.structs import replace
 from subject import Readings, lines
@@ -25,6 +29,7 @@ from xen_subject import XenSubject
 from envs.host import HostSpec, Settings
 from envs.hosts.kvm import lab as kvm_lab
 from envs.hosts.kvm.host import LAB, KvmHost
+from envs.hosts.kvm.lab.machine import GuestPlan, address
 from envs.hosts.transport import RecordingTransport
 from envs.hosts.xen import lab as xen_lab
 from envs.hosts.xen.host import XenHost
@@ -35,11 +40,29 @@ ROUNDS, SECONDS, SETTLE = 5, 2.0, 1.0
 LONG = 160
 """Characters of a line of which only what differs is shown."""
 Read = Callable[[], Readings]
+Made = tuple[KvmHost | XenHost, RecordingTransport, str]
+"""A host, how it is reached, and a script that prints the readings."""
+PLAIN = """
+    for number in 1 2 3; do
+        for task in /proc/$(cat /run/plain-$number.pid)/task/*; do
+            case $(cat $task/comm) in
+                qemu-*|CPU*) echo "$(cat $task/comm) on $(taskset -c -p ${task##*/})" ;;
+            esac
+        done | sed "s/pid.*list: //; s/^/g$number /"
+    done
+    for group in GROUPS; do grep -H . $group/cpu.weight $group/cpu.shares 2>/dev/null; done
+""" + "".join(KvmSubject.script.partition("ip -o -d")[1:]).replace("vnet0 vnet1", "tap1 tap2 tap3")
+"""As ``KvmSubject.script``, of guests that virsh does not know."""
 
 
 def main() -> None:
     """Show the knobs of the host that is asked for."""
-    with {"kvm": kvm, "xen": xen}[sys.argv[1]]() as (host, transport, script):
+    kinds: Mapping[str, Callable[[], AbstractContextManager[Made]]] = {
+        "kvm": kvm,
+        "xen": xen,
+        "plain": plain,
+    }
+    with kinds[sys.argv[1]]() as (host, transport, script):
 
         def read() -> Readings:
             return lines(transport.run(["sh", "-c", script], timeout=120.0).out)
@@ -52,12 +75,34 @@ def kvm() -> Iterator[tuple[KvmHost, RecordingTransport, str]]:
     """Two guests, one of which sends to the other, and one that computes."""
     made = kvm_lab.up()
     try:
-        made.boot(kvm_lab.GuestPlan(name="g3", number=3, vcpus=2, busy=2))
+        made.boot(GuestPlan(name="g3", number=3, vcpus=2, busy=2))
         transport = RecordingTransport(made.transport)
         script = KvmSubject.script.replace("g1 g2", "g1 g2 g3")
         yield KvmHost.open(LAB, transport), transport, script
     finally:
         made.down()
+
+
+@contextmanager
+def plain() -> Iterator[tuple[KvmHost, RecordingTransport, str]]:
+    """The same three guests, run by QEMU alone, each in a cgroup of its own."""
+    guests = (
+        GuestPlan(name="g1", number=1, vcpus=2),
+        GuestPlan(name="g2", number=2, to=(address(1),)),
+        GuestPlan(name="g3", number=3, vcpus=2, busy=2),
+    )
+    made = kvm_lab.find()
+    made.up()
+    try:
+        for guest in guests:
+            plain_lab.run_plain(made, guest)
+        transport = RecordingTransport(made.transport)
+        groups = " ".join(plain_lab.group(guest) for guest in guests)
+        yield KvmHost.open("kvm:", transport), transport, PLAIN.replace("GROUPS", groups)
+    finally:
+        made.down()
+        for guest in guests:
+            made.wait(partial(plain_lab.remove_group, guest), "a guest's cgroup stays")
 
 
 @contextmanager

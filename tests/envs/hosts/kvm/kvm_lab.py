@@ -15,38 +15,38 @@ HOSTILE = "-x $(reboot);'\"ü a"
 BUSY = GuestPlan(name=HOSTILE, number=3, busy=1)
 PLAIN = GuestPlan(name="plain,$(reboot) one", number=4)
 
-_TAP = f"tap{PLAIN.number}"
-_CONSOLE = "/run/console-plain.log"
 _JOIN = 'mkdir -p "$1" && echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
 
 
-def run_plain(machine: Machine) -> None:
-    """Run ``PLAIN`` as Proxmox VE does: QEMU by itself, in a cgroup of its own."""
-    boots = image()
+def run_plain(machine: Machine, plan: GuestPlan = PLAIN) -> None:
+    """Run a guest as Proxmox VE does: QEMU by itself, in a cgroup of its own."""
+    boots, tap, console = image(), f"tap{plan.number}", f"/run/console-plain-{plan.number}.log"
     for command in (
-        ("ip", "tuntap", "add", "dev", _TAP, "mode", "tap"),
-        ("ip", "link", "set", "dev", _TAP, "master", PLAIN.bridge, "up"),
+        ("ip", "tuntap", "add", "dev", tap, "mode", "tap"),
+        ("ip", "link", "set", "dev", tap, "master", plan.bridge, "up"),
         (
-            *("sh", "-c", _JOIN, "sh", _group(), "qemu-system-x86_64", "-daemonize"),
-            *("-name", f"{PLAIN.name.replace(',', ',,')},debug-threads=on"),
-            *("-M", "q35", "-m", "160", "-smp", str(PLAIN.vcpus), "-display", "none"),
-            *("-kernel", boots.kernel, "-initrd", boots.initrd, "-append", told(PLAIN)),
-            *("-serial", f"file:{_CONSOLE}", "-nodefaults"),
-            *("-netdev", f"tap,id=n0,ifname={_TAP},script=no,downscript=no"),
-            *("-device", f"virtio-net-pci,netdev=n0,mac={mac(PLAIN.number)}"),
+            *("sh", "-c", _JOIN, "sh", group(plan), "qemu-system-x86_64", "-daemonize"),
+            *("-name", f"{plan.name.replace(',', ',,')},debug-threads=on"),
+            *("-M", "q35", "-m", "160", "-smp", str(plan.vcpus), "-display", "none"),
+            *("-kernel", boots.kernel, "-initrd", boots.initrd, "-append", told(plan)),
+            *("-serial", f"file:{console}", "-nodefaults"),
+            *("-pidfile", f"/run/plain-{plan.number}.pid"),
+            *("-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no"),
+            *("-device", f"virtio-net-pci,netdev=n0,mac={mac(plan.number)}"),
         ),
     ):
         printed(machine.transport.run(command, timeout=PATIENCE))
-    up = f"up {address(PLAIN.number)}"
-    machine.wait(lambda: up in machine.transport.run(("cat", _CONSOLE)).out, "no plain guest")
+    up = f"up {address(plan.number)}"
+    machine.wait(lambda: up in machine.transport.run(("cat", console)).out, "no plain guest")
 
 
-def remove_group() -> bool:
+def remove_group(plan: GuestPlan = PLAIN) -> bool:
     """Remove its cgroup; False while the kernel still counts a process in it."""
-    return cgroup.remove(Path(_group()))
+    return cgroup.remove(Path(group(plan)))
 
 
-def _group() -> str:
+def group(plan: GuestPlan = PLAIN) -> str:
+    """The cgroup of a guest that libvirt does not run."""
     controller = cgroup.detect()
     assert controller is not None
-    return f"{controller.root}/viotune-plain"
+    return f"{controller.root}/viotune-plain{plan.number}"

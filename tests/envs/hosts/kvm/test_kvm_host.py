@@ -3,14 +3,15 @@
 import json
 import re
 import sys
-from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from kvm_lab import HOSTILE, ONE, OTHER, PLAIN
+from kvm_lab import HOSTILE, ONE, OTHER, PLAIN, group
 
 from envs.errors import HostError, IllegalSetting
-from envs.host import Settings
+from envs.host import BridgeMode, Settings
+from envs.hosts import cgroup
 from envs.hosts.kvm import lab
 from envs.hosts.kvm.host import KvmHost
 from envs.hosts.kvm.lab.machine import Machine, address, mac
@@ -18,24 +19,56 @@ from envs.hosts.transport import RecordingTransport, output
 
 pytestmark = [pytest.mark.kvm, pytest.mark.timeout(900)]
 
-Change = Callable[[Settings], Settings]
+G1 = "/run/libvirt/qemu/g1.pid"
 
 
 def virsh(machine: Machine, *words: str) -> str:
     return output(machine.transport, ["virsh", "-q", *words])
 
 
-def affinities(machine: Machine, guest: str) -> dict[str, set[str]]:
+def affinities(machine: Machine, pid_file: str) -> dict[str, set[str]]:
     """What taskset says of a guest's threads, by the threads' names."""
     script = (
-        'for task in /proc/$(cat "/run/libvirt/qemu/$1.pid")/task/*; do '
+        'for task in /proc/$(cat "$1")/task/*; do '
         'echo "$(cat $task/comm):$(taskset -cp ${task##*/})"; done'
     )
     shown: dict[str, set[str]] = {}
-    for line in output(machine.transport, ["sh", "-c", script, "sh", guest]).splitlines():
+    for line in output(machine.transport, ["sh", "-c", script, "sh", pid_file]).splitlines():
         name, *_, cores = line.split(":")
         shown.setdefault(name, set()).add(cores.strip())
     return shown
+
+
+class SeenOfPlain(NamedTuple):
+    """What taskset, the cgroup's file, ip, bridge and tc say of the guest without libvirt."""
+
+    threads: dict[str, set[str]]
+    weight: int
+    queue: int
+    pinned: list[str]
+    floods: bool
+    redirects: str
+
+
+def seen_of_plain(machine: Machine) -> SeenOfPlain:
+    def shown(*words: str) -> str:
+        return output(machine.transport, words)
+
+    def told(*words: str) -> dict[str, Any]:
+        (found,) = json.loads(shown(*words))
+        return dict(found)
+
+    controller = cgroup.detect()
+    assert controller is not None
+    addresses = json.loads(shown("bridge", "-j", "fdb", "show", "dev", "tap4"))
+    return SeenOfPlain(
+        threads=affinities(machine, f"/run/plain-{PLAIN.number}.pid"),
+        weight=int(shown("cat", f"{group()}/{controller.weight_file}")),
+        queue=told("ip", "-j", "link", "show", "dev", "tap4")["txqlen"],
+        pinned=[e["mac"] for e in addresses if e.get("state") == "static" and "master" in e],
+        floods=told("bridge", "-j", "-d", "link", "show", "dev", "tap4")["flood"],
+        redirects=shown("tc", "filter", "show", "dev", "tap4", "ingress"),
+    )
 
 
 def with_(settings: Settings, **changes: object) -> Settings:
@@ -78,23 +111,23 @@ def test_who_moves_packets_is_an_io_guest_and_who_only_works_is_not(machine: Mac
 
 
 def test_a_vcpu_goes_where_it_is_placed(host: KvmHost, machine: Machine) -> None:
-    found, before = host.settings(), affinities(machine, "g1")
+    found, before = host.settings(), affinities(machine, G1)
     first, anywhere, second, _ = virsh(machine, "vcpupin", "g1").split()
     host.apply(with_(found, placement={**found.placement, "g1/1": (OTHER,)}))
     pinned = [first, anywhere, second, str(OTHER)]
     assert virsh(machine, "vcpupin", "g1").split() == pinned
-    assert affinities(machine, "g1")["CPU 1/TCG"] == {str(OTHER)}
-    assert affinities(machine, "g1")["CPU 0/TCG"] == before["CPU 0/TCG"]
+    assert affinities(machine, G1)["CPU 1/TCG"] == {str(OTHER)}
+    assert affinities(machine, G1)["CPU 0/TCG"] == before["CPU 0/TCG"]
 
 
 def test_a_backend_goes_where_it_is_placed_and_nothing_else_with_it(
     host: KvmHost, machine: Machine
 ) -> None:
-    found, before = host.settings(), affinities(machine, "g1")
+    found, before = host.settings(), affinities(machine, G1)
     host.apply(with_(found, placement={**found.placement, "g1/emulator": (ONE,)}))
     pid = output(machine.transport, ["cat", "/run/libvirt/qemu/g1.pid"])
     assert output(machine.transport, ["taskset", "-cp", pid]).split()[-1] == str(ONE)
-    after = affinities(machine, "g1")
+    after = affinities(machine, G1)
     own = "qemu-system-x86"
     assert {n: c for n, c in after.items() if n != own} == {
         n: c for n, c in before.items() if n != own
@@ -182,7 +215,7 @@ def test_vcpus_and_all_else_keep_off_a_side_core(host: KvmHost, machine: Machine
     host.apply(all_knobs(found))
     assert host.settings().side_cores == (ONE,)
     one, other = str(ONE), str(OTHER)
-    for name, cores in affinities(machine, "g1").items():
+    for name, cores in affinities(machine, G1).items():
         assert (one in cores) if name == "qemu-system-x86" else (cores == {other}), name
 
 
@@ -265,30 +298,38 @@ def test_a_measurement_counts_the_flow_once_and_the_cpu_of_each(host: KvmHost) -
     assert billed < 1.1 * busy + 0.2
 
 
+@pytest.mark.parametrize("mode", ["lean", "direct"])
 def test_guests_without_libvirt_have_the_same_five_knobs(
-    machine: Machine, recording: RecordingTransport
+    machine: Machine, recording: RecordingTransport, mode: BridgeMode
 ) -> None:
     host = KvmHost.open("kvm:", recording)
     plain = PLAIN.name
     spec, found, snapshot = host.describe(), host.settings(), host.snapshot()
     assert plain in spec.limits.weights
+    before = seen_of_plain(machine)
+    assert before.threads["CPU 0/TCG"] == before.threads["qemu-system-x86"] != {str(ONE)}
     place = {k: (ONE,) if k.endswith("emulator") else (OTHER,) for k in found.placement}
     target = with_(
         found,
         placement=place,
         weight={**found.weight, plain: 2048},
         tx_queue={**found.tx_queue, "tap4": 64},
-        bridge="lean",
+        bridge=mode,
         side_cores=(ONE,),
     )
     host.apply(target)
     try:
         assert host.settings() == target
-        shown = output(machine.transport, ["ip", "link", "show", "dev", "tap4"])
-        assert "qlen 64" in shown
+        seen = seen_of_plain(machine)
+        assert seen.threads["CPU 0/TCG"] == {str(OTHER)}
+        assert str(ONE) in seen.threads["qemu-system-x86"]
+        assert (seen.weight, seen.queue, seen.pinned) == (2048, 64, [mac(4)])
+        assert seen.floods == (mode == "direct")
+        assert ("Egress Redirect to device vnet0" in seen.redirects) == (mode == "direct")
     finally:
         host.restore(snapshot)
     assert host.snapshot() == snapshot
+    assert seen_of_plain(machine) == before
 
 
 def test_a_guest_that_reboots_stays_as_it_is_set(host: KvmHost, machine: Machine) -> None:
