@@ -12,7 +12,9 @@ A host that is kept tuned for months would fill its memory with it. So once it i
 is pending, it moves aside (``journal.old.jsonl``), and a new one begins with what a rollback needs.
 """
 
+import errno
 import os
+import platform
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -285,19 +287,35 @@ def decode(text: str, where: str) -> tuple[Event, ...]:
 
 
 def read_copy(path: Path) -> tuple[Event, ...]:
-    """The events in a copy of a journal. Raises HostError where it cannot be read."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return decode(file.read(LARGEST + 1), str(path))
-    except OSError as error:
-        raise HostError(f"cannot read {path}: {error.strerror}") from error
+    """The events in a copy of a journal, none where there is none. Raises HostError.
+
+    Nothing is undone by a copy, so a line that was torn by a full disk is passed over.
+    """
+    texts = []
+    for part in (path.with_name(MOVED), path):
+        try:
+            with part.open(encoding="utf-8", errors="replace") as file:
+                texts.append(file.read(LARGEST))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise HostError(f"cannot read {part}: {error.strerror}") from error
+    events = []
+    for number, line in enumerate("".join(texts).splitlines(), 1):
+        with suppress(HostError):
+            events.append(_decode(number, line, str(path)))
+    return tuple(events)
 
 
 def copy_of(uri: str) -> Path:
-    """Where the copy of a host's journal is kept on this machine."""
+    """Where the copy of a host's journal is kept on this machine.
+
+    A URI that means the machine itself means another on each that shares a home.
+    """
     home = os.environ.get("XDG_STATE_HOME", "")
     state = Path(home) if home else Path.home() / ".local" / "state"
-    return state / "viotune" / quote(uri, safe="") / JOURNAL
+    name = uri if "+ssh://" in uri else f"{platform.node()} {uri}"
+    return state / "viotune" / quote(name, safe="") / JOURNAL
 
 
 def _line(event: Event) -> bytes:
@@ -316,11 +334,21 @@ def _decode(number: int, line: str, where: str) -> Event:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """Add a line to a file; one that is large moves aside first, over the one before."""
+    """Add a line to a file; one that is large moves aside first, over the one before.
+
+    Raises OSError where it cannot, also where the place is another user's: whoever runs this may be
+    root in somebody's home, and what is written there must not be where that user would have it.
+    """
+    above = next(folder for folder in path.parents if folder.exists())
+    if above.stat().st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "another user's folder", str(above))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LARGE:
         path.replace(path.with_name(MOVED))
-    with path.open("ab") as file:
-        file.write(line)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+        file.write(b"\n" * torn + line)
         file.flush()
         os.fsync(file.fileno())

@@ -306,9 +306,10 @@ def _insist(trial: Transaction, reason: str) -> None:
     for tries_left in reversed(range(RESTORE_TRIES)):
         try:
             trial.undo(reason)
-        except HostError as error:
-            if isinstance(error, HostBusy):
-                raise
+        except HostBusy:
+            raise
+        except Exception as error:
+            # Whatever it is: the host is to come back, and if it does not, that is to be told.
             if not tries_left or isinstance(error, NotApplied):  # which was tried as often
                 raise HostError(
                     f"the host could not be put back ({error}); its watchdog will try again, "

@@ -133,7 +133,7 @@ def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, ste
                 verdict=judgement.after,
             )
         )
-    tried = [_in_hindsight(t, carried[number:], trial) for number, t in enumerate(tried)]
+    tried = [_in_hindsight(k, one, carried[k:], trial) for k, one in enumerate(tried)]
     kept = choose([t.judgement for t in tried])
     return Tuning(
         spec=trial.spec,
@@ -166,11 +166,14 @@ def measure_pairs(
             return judgement, tuple(pairs)
 
 
-def _in_hindsight(tried: Tried, carried: list[list[float]], trial: Transaction) -> Tried:
+def _in_hindsight(
+    number: int, tried: Tried, carried: list[list[float]], trial: Transaction
+) -> Tried:
     """A trial seen from the end of the tuning, ``carried`` as found from its first sample on."""
     judgement = hindsight(tried.judgement, list(chain.from_iterable(carried)))
     if judgement != tried.judgement:
-        trial.journal.append(Judged(judgement=judgement, reason=judgement.reason))
+        reason = f"seen from the end, the setting of try {number + 1}: {judgement.reason}"
+        trial.journal.append(Judged(judgement=judgement, reason=reason))
     return replace(tried, judgement=judgement)
 
 

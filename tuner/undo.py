@@ -151,7 +151,10 @@ def _restore(host: Host, wanted: bytes, now: bytes) -> None:
     """Put a host back and read that back. Raises NotApplied naming what did not take."""
     if same(wanted, now):
         return
-    host.restore(wanted)
+    try:
+        host.restore(wanted)
+    except InputError as error:  # what somebody else has set is of a form that we never set
+        raise HostError(f"what the host is to be put back to cannot be set: {error}") from error
     left = missed(wanted, host.snapshot())
     if left:
         raise NotApplied(f"the host could not be put back: {', '.join(left)}")

@@ -19,7 +19,7 @@ from envs.hosts.unexpected import decoded, unexpected
 Mac = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")]
 """An Ethernet address, in text that should hold one."""
 
-QueueLength = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+QueueLength = Annotated[int, msgspec.Meta(ge=-1, lt=2**31)]
 """A TX queue length, in a file that should hold one."""
 
 
@@ -65,7 +65,7 @@ class Link(msgspec.Struct, frozen=True):
     """
 
     ifname: str
-    txqlen: int = 0
+    txqlen: QueueLength = 0
     master: str = ""
     link: str = ""
     xdp: dict[str, Any] = {}

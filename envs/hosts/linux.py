@@ -25,7 +25,11 @@ _CORES = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _TASK = re.compile(r"([0-9]{1,10}) \(.*\) ([A-Za-z])((?: -?[0-9]{1,20}){20,})\s*", re.DOTALL)
 _SCHEDSTAT = re.compile(r"([0-9]{1,20}) [0-9]+ [0-9]+\s*")
 _CORE_TIME = re.compile(r"cpu([0-9]{1,5})((?: [0-9]{1,20}){7,})\s*")
-_INTERFACE = re.compile(r" *(\S+): *([0-9]{1,20}(?: +[0-9]{1,20}){15})")
+NAME = r"[^ \t-\r/:]+"
+"""An interface's name: the kernel allows all but its own blanks, ``/`` and ``:``."""
+_NO_LLC = 1_000_000
+"""The LLC domains of cores that have none are numbered from here, apart from all others."""
+_INTERFACE = re.compile(rf" *({NAME}): *([0-9]{{1,20}}(?: +[0-9]{{1,20}}){{15}})")
 
 
 class Task(Record, frozen=True):
@@ -71,19 +75,24 @@ def online(text: str) -> tuple[Core, ...]:
     """The cores that are online, out of what ``TOPOLOGY`` printed.
 
     The last cache column is the last level; where lscpu knows no caches, cores of a socket are
-    taken to share one.
+    taken to share one. A core that lacks the last level, which others have, shares none: lscpu
+    leaves the column out.
     """
-    found, widths = {}, set()
-    for line in text.splitlines():
-        if not line or line.startswith("#"):
-            continue
-        cpu, *rest = line.replace(":", ",").split(",")
-        widths.add(len(rest))
-        if len(rest) < 3 or len(widths) > 1:
-            raise unexpected("lscpu", line)
-        core, socket, node, *caches = rest
+    rows = [
+        line.replace(":", ",").split(",")
+        for line in text.splitlines()
+        if line and not line.startswith("#")
+    ]
+    widest = max(map(len, rows), default=0)
+    found: dict[int, Core] = {}
+    for row in rows:
+        if len(row) < 4:
+            raise unexpected("lscpu", ",".join(row))
+        cpu, core, socket, node, *caches = row
         llc = caches[-1] if caches and caches[-1] else socket
         ids = [natural("lscpu", word) for word in (cpu, llc or "0", node or "0", core or cpu)]
+        if len(row) < widest:
+            ids[1] = _NO_LLC + ids[0]
         found[ids[0]] = Core(id=ids[0], llc=ids[1], node=ids[2], sibling=ids[3])
     return tuple(found[cpu] for cpu in sorted(found))
 

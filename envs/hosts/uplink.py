@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from envs.host import Record
 from envs.hosts.change import Command
+from envs.hosts.linux import NAME
 from envs.hosts.unexpected import natural, unexpected
 
 _ADAPTERS = """
@@ -27,7 +28,7 @@ A bond has its hardware below it; a virtio device has its interrupts one level u
 """
 
 _ROW = re.compile(
-    r"(?P<name>\S+) (?P<real>yes|no) (?P<speed>-?[0-9]{1,9}) (?P<node>-?[0-9]{1,9}) "
+    rf"(?P<name>{NAME}) (?P<real>yes|no) (?P<speed>-?[0-9]{{1,9}}) (?P<node>-?[0-9]{{1,9}}) "
     r"(?P<irqs>[0-9 ]*)"
 )
 

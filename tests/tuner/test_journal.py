@@ -25,6 +25,7 @@ from tuner.journal import (
     copy_of,
     decode,
     essence,
+    read_copy,
     standing,
 )
 from tuner.state import journal_of
@@ -68,6 +69,29 @@ def test_a_large_copy_moves_aside(
         journal.append(BEGUN)
     copies = {path.name: path.read_text().count("\n") for path in (tmp_path / "copy").iterdir()}
     assert copies == {"journal.jsonl": 1, "journal.old.jsonl": 1}
+
+
+def test_a_copy_that_a_full_disk_tore_is_read_and_goes_on(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy" / JOURNAL
+    journal.append(BEGUN)
+    with copy.open("a") as file:
+        file.write('{"event":"beg')
+    journal.append(BEGUN)
+    assert read_copy(copy) == journal.events()
+    monkeypatch.setattr("tuner.journal.LARGE", 1)
+    journal.append(BEGUN)
+    assert len(read_copy(copy)) == 3
+
+
+def test_a_copy_is_not_written_through_a_link(journal: Journal, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / JOURNAL).symlink_to(other)
+    journal.append(BEGUN)
+    assert not other.exists()
+    assert len(journal.events()) == 1
 
 
 @pytest.mark.parametrize("uri", ["xen:", "qemu:///system", "kvm:"])

@@ -102,6 +102,21 @@ def test_the_snapshot_is_on_disk_before_anything_is_touched(host: StumblingHost)
         trial.apply(LONGER)
 
 
+def test_an_undo_that_a_defect_of_ours_ends_is_tried_again(
+    host: StumblingHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defects, restore = [KeyError("a thread"), ValueError("a number")], host.restore
+
+    def restored(snapshot: bytes) -> None:
+        if defects:
+            raise defects.pop()
+        restore(snapshot)
+
+    monkeypatch.setattr(host, "restore", restored)
+    attempt(host, LONGER)
+    assert (host.now, defects) == (FOUND, [])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_measuring_restores_and_ends_with_its_exit_code(
     host: StumblingHost, number: int

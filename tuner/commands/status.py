@@ -107,15 +107,16 @@ def _journal(uri: str, output: Output) -> tuple[Event, ...]:
             if not isinstance(host, LiveHost):
                 return ()
             events = journal_of(host).events()
-        if events or not copy.exists():
+        if events:
             return events
         why_not = "the host has no journal, as after a reboot"
     except HostError as error:
-        if not copy.exists():
+        if not read_copy(copy):
             raise
         why_not = str(error)
-    output.say(f"tuner: {why_not}; this is the copy in {copy}")
-    return read_copy(copy)
+    if copied := read_copy(copy):
+        output.say(f"tuner: {why_not}; this is the copy in {copy}")
+    return copied
 
 
 def examine(uri: str, host: Host) -> Status:

@@ -25,9 +25,8 @@ OPTIONS = (SNOOPING, *CALLS)
 
 Switch = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,10}\Z")]
 Option = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-Word = Annotated[
-    str, msgspec.Meta(pattern=r"\A(lean|direct|\S+/[0-9a-f]{2}(:[0-9a-f]{2}){5}/[0-9]{1,5})\Z")
-]
+WORD = r"\A(lean|direct|[^ \t-\r]+/[0-9a-f]{2}(:[0-9a-f]{2}){5}/[0-9]{1,5})\Z"
+Word = Annotated[str, msgspec.Meta(pattern=WORD)]
 """A word of a watcher."""
 
 

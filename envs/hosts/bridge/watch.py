@@ -19,8 +19,10 @@ one of its processes is killed, the others take everything back.
 Sources: bridge(8), ``br_fdb_update`` and ``br_fdb_delete_by_port`` in ``net/bridge/br_fdb.c``.
 """
 
+import re
 from importlib.resources import files
 
+from envs.hosts.bridge.state import WORD
 from envs.hosts.change import Command
 
 _MARK = "viotune-watch:"
@@ -97,7 +99,11 @@ def question(bridge: str) -> Command:
 
 
 def watched(bridge: str, answer: str) -> tuple[str, ...]:
-    """The words a watcher was started with, none where there is no watcher."""
+    """The words a watcher was started with, none where there is no watcher.
+
+    Anybody may call a process of theirs like one: a word that we never say makes it none of ours.
+    """
     words = answer.split("\0")
     mark = _MARK + bridge
-    return tuple(words[words.index(mark) + 1 : -1]) if mark in words else ()
+    told = tuple(words[words.index(mark) + 1 : -1]) if mark in words else ()
+    return told if all(re.match(WORD, word) for word in told) else ()

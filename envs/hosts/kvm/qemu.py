@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from envs.errors import HostError
 from envs.host import Record
 from envs.hosts.change import Command
 from envs.hosts.linux import task
 from envs.hosts.transport import Result, files_read, reading
-from envs.hosts.unexpected import decoded, natural, unexpected
+from envs.hosts.unexpected import decoded, unexpected
 
 FIND: Command = (
     *("find", "/proc", "-maxdepth", "2", "-path", "/proc/[0-9]*/exe"),
@@ -38,6 +39,7 @@ _FD = re.compile(r"[0-9]{1,10}")
 _VCPU = re.compile(r"CPU ([0-9]{1,5})/\w+")
 _IOTHREAD = re.compile(r"IO (?!mon_)(\S+)")
 _VHOST_TASK = re.compile(r"vhost-\d+")
+_VHOST_OWNER = re.compile(r"vhost-([0-9]{1,10})")
 
 
 class Process(Record, frozen=True):
@@ -72,10 +74,10 @@ def workers(found: Result) -> Mapping[int, tuple[int, ...]]:
     """The vhost workers of each owner out of the answer to ``VHOST``, oldest first."""
     owned: dict[int, list[int]] = {}
     for path, name in files_read(found).items():
-        owner = name.strip().removeprefix("vhost-")
-        if owner.isdecimal():
+        # Anybody may call a process of theirs like that: what has no number in it is none of ours.
+        if owner := _VHOST_OWNER.fullmatch(name.strip()):
             tid = _in_path(_COMM, "grep", path)
-            owned.setdefault(natural(path, owner), []).append(tid)
+            owned.setdefault(int(owner[1]), []).append(tid)
     return {owner: tuple(sorted(tids)) for owner, tids in owned.items()}
 
 
@@ -127,10 +129,14 @@ def process(pid: int, answers: Sequence[Result], kernel_workers: Sequence[int]) 
 def properties(text: str, implied: str = "") -> Mapping[str, str]:
     """The properties of an option, ``a=1,b=2`` or JSON; a comma in a value is doubled.
 
-    A first word without ``=`` is the value of ``implied``.
+    A first word without ``=`` is the value of ``implied``. JSON that is none has no properties: no
+    QEMU would run with it, but anybody may call a process of theirs so.
     """
     if text.startswith("{"):
-        values = decoded("the command line of QEMU", text, dict[str, object])
+        try:
+            values = decoded("the command line of QEMU", text, dict[str, object])
+        except HostError:
+            return {}
         return {key: str(value) for key, value in values.items()}
     found = {}
     for number, part in enumerate(re.findall(r"(?:[^,]|,,)+", text)):

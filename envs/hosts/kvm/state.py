@@ -104,6 +104,7 @@ def answered(
                 if group.file
                 else affinity[group.members[0]]
                 for group in groups
+                if group.file or group.members[0] in affinity
             },
             weight={g.name: _weight(g.weight_file, texts) for g in site.guests if g.weight_file},
             tx_queue={vif: _length(vif, found) for guest in site.guests for vif in guest.vifs},

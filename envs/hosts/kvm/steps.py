@@ -86,7 +86,9 @@ def _placement(site: Site, before: Values, after: Values) -> Iterator[Change]:
         moved = [
             k for k in keys if k in before.affinity and before.affinity[k] != after.affinity[k]
         ]
-        if not moved and (group is None or before.cpuset[group.key] == after.cpuset[group.key]):
+        if not moved and (
+            group is None or before.cpuset.get(group.key) == after.cpuset.get(group.key)
+        ):
             continue
         subject = next((key for key in moved if key in backends), [*moved, keys[0]][0])
         yield Change(
@@ -141,7 +143,7 @@ def _pin(guest: Guest, key: str, cores: Cores) -> Command:
 
 def _irqs(before: Values, after: Values) -> Iterator[Change]:
     for file, cores in before.irqs.items():
-        old, new = as_list(cores), as_list(after.irqs[file])
+        old, new = as_list(cores), as_list(after.irqs.get(file, cores))
         subject = f"interrupt {file.split('/')[3]}"
         yield from single(
             "placement", subject, (old, write_file(file, old)), (new, write_file(file, new))

@@ -12,6 +12,7 @@ V2 = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime,nsdelegate 
 UNIFIED = "cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0\n"
 SET = "cgroup /sys/fs/cgroup/cpuset cgroup rw,cpuset 0 0\n"
 TMPFS = "tmpfs /sys/fs/cgroup tmpfs rw,relatime,mode=755 0 0\n"
+NINEP = "host /host 9p rw,aname=drvfs;path=C:\\Program Files\\Host;uid=0,trans=fd 0 0\n"
 
 ALL = "cpuset cpu io memory hugetlb pids\n"
 
@@ -26,10 +27,18 @@ ALL = "cpuset cpu io memory hugetlb pids\n"
             {"/sys/fs/cgroup/unified": "hugetlb\n"},
             Controller(version=1, root="/sys/fs/cgroup/cpu,cpuacct"),
         ),
+        (NINEP + V2, {"/sys/fs/cgroup": ALL}, Controller(version=2, root="/sys/fs/cgroup")),
         (V2, {"/sys/fs/cgroup": "memory pids\n"}, None),
         (TMPFS + SET, {}, None),
     ],
-    ids=["v2", "v1", "hybrid", "v2 without cpu", "v1 without cpu"],
+    ids=[
+        "v2",
+        "v1",
+        "hybrid",
+        "beside a mount with blanks in its options",
+        "v2 without cpu",
+        "v1 without cpu",
+    ],
 )
 def test_the_controller_is_found(
     mounts: str, trees: dict[str, str], found: Controller | None

@@ -46,6 +46,14 @@ def test_topology_in_the_older_form_of_lscpu() -> None:
     assert linux.topology("3,1,0,1,3:3:1:7\n", [3])[0] == Core(id=3, llc=7, node=1, sibling=1)
 
 
+def test_a_core_without_the_last_level_cache_that_others_have_shares_none() -> None:
+    first, second, third, fourth = linux.online(
+        "0,0,0,0,0:0:0:0\n4,4,0,0,8:8:0:0\n20,14,0,0,64:64:8\n21,15,0,0,66:66:8\n"
+    )
+    assert first.llc == second.llc == 0
+    assert len({first.llc, third.llc, fourth.llc}) == 3
+
+
 def test_no_core_at_all_is_an_error() -> None:
     with pytest.raises(HostError, match="none of the cores"):
         linux.topology("0,0,0,0,,0,0,0,0\n", [5])
@@ -93,6 +101,11 @@ def test_what_a_vif_sends_goes_towards_the_guest() -> None:
     port = linux.interfaces(NET_DEV)["vif1"]
     assert port.inward == Traffic(bytes=388655646, packets=6013, drops=17)
     assert port.outward == Traffic(bytes=203378, packets=3081, drops=2)
+
+
+@pytest.mark.parametrize("name", ["a\u3000b", "a\u2003", "\x1f", "$(reboot)", "-x;'\""])
+def test_an_interface_has_whatever_name_the_kernel_allows(name: str) -> None:
+    assert linux.interfaces(NET_DEV.replace("vif1", name)).keys() == {"lo", name}
 
 
 def test_interrupt_time_is_in_task_time_unless_the_kernel_says_otherwise() -> None:

@@ -4,6 +4,7 @@ import pytest
 from bridges import LINKS, OPEN, answered
 
 from envs.errors import HostError
+from envs.hosts.bridge import watch
 from envs.hosts.bridge.state import NETFILTER
 
 MARKED = "sh\0-c\0the script\0viotune-watch:br0\0direct\0vif1/02:00:00:00:00:01/7200\0"
@@ -16,6 +17,12 @@ def test_a_bridge_is_read_with_its_ports_options_and_the_switches_of_netfilter()
     assert found.state.ports == {"eth0": OPEN, "vif1": OPEN}
     assert found.state.netfilter == {NETFILTER[0]: "1"}
     assert found.obstacles == ()
+
+
+@pytest.mark.parametrize("words", ["evil\0", "direct\0vif1\0", "lean\0vif1/02/$(reboot)\0"])
+def test_a_process_that_only_calls_itself_a_watcher_is_none_of_ours(words: str) -> None:
+    assert watch.watched("br0", MARKED) == ("direct", "vif1/02:00:00:00:00:01/7200")
+    assert watch.watched("br0", f"sh\0viotune-watch:br0\0{words}") == ()
 
 
 def test_a_bridge_that_is_gone_is_an_error() -> None:

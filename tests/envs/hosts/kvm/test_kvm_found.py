@@ -317,3 +317,9 @@ def test_a_guest_that_works_and_moves_next_to_nothing_is_cpu_bound(
     )
     assert roles_of(spec, seen) == {"vm": role}
     assert msgspec.json.encode(spec)
+
+
+def test_who_only_calls_a_process_vhost_or_qemu_does_not_disturb() -> None:
+    comms = "/proc/7/comm\0vhost-5\n/proc/8/comm\0vhost-\u0661\n/proc/9/comm\0vhost-5x\n"
+    assert qemu.workers(Result(argv=("grep",), rc=0, out=comms)) == {5: (7,)}
+    assert qemu.properties("{x") == {}
