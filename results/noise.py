@@ -124,6 +124,7 @@ def trials(
     found = []
     for number in range(count):
         replay = Replay(recording, number * last // (count - 1), gain, load)
+        # A replay has of a transaction what a tuning asks of it.
         tuning = tune(replay, Longer(), budget, guards, lambda _what: None)  # type: ignore[arg-type]
         found.append(
             Trial(

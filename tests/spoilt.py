@@ -8,7 +8,12 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from envs.errors import HostError
+from envs.host import Host
 from envs.hosts.transport import Result, Transport
+
+Tree = Any
+"""What JSON holds."""
 
 HOSTILE = st.sampled_from(
     ["", "-x", "$(reboot)", "/etc/passwd", "x; reboot", "a\nb", "/proc/irq/../../etc/passwd"]
@@ -43,7 +48,7 @@ def _alone(word: str) -> list[str]:
 
 
 @st.composite
-def spoilt(draw: st.DrawFn, tree: Any) -> Any:  # noqa: ANN401 - what JSON holds
+def spoilt(draw: st.DrawFn, tree: Tree) -> Tree:
     """The tree with one value in it replaced, mostly by one of its type, or one key."""
     if isinstance(tree, dict) and tree and draw(st.integers(0, 9)):
         key = draw(st.sampled_from(sorted(tree)))
@@ -107,3 +112,18 @@ def shape(command: Sequence[str]) -> tuple[str, ...]:
         for word in command
     ]
     return tuple(word for word, _ in groupby(words))
+
+
+def complaint(opened: Callable[[], Host]) -> str:
+    """What is said where a host cannot be opened and read; empty where it can.
+
+    No other exception is an answer.
+    """
+    try:
+        host = opened()
+        host.describe()
+        host.snapshot()
+        host.measure(0.0)
+    except HostError as error:
+        return str(error)
+    return ""

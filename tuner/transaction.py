@@ -159,7 +159,7 @@ class Transaction:
         insist_it_is_ours(self._held)
         try:
             kept = put_back(self._held, self.pending)
-        except HostError:
+        except Exception:
             self._sure = False  # it may have been cut off in the middle
             raise
         if kept:

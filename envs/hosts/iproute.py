@@ -8,7 +8,7 @@ Sources: ip-link(8), bridge(8), tc-u32(8).
 
 import json
 from collections.abc import Container, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -16,11 +16,13 @@ from envs.errors import HostError
 from envs.host import Record
 from envs.hosts.unexpected import decoded, unexpected
 
+T = TypeVar("T")
+
 Mac = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")]
 """An Ethernet address, in text that should hold one."""
 
-QueueLength = Annotated[int, msgspec.Meta(ge=-1, lt=2**31)]
-"""A TX queue length, in a file that should hold one."""
+QueueLength = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**32)]
+"""A TX queue length, in a file that should hold one; ip prints the largest as -1."""
 
 
 class Redirect(Record, frozen=True):
@@ -95,24 +97,24 @@ class _Qdisc(msgspec.Struct, frozen=True):
 
 def links(shown: str) -> Mapping[str, Link]:
     """The interfaces that ``ip -j -d link show`` printed."""
-    return {link.ifname: link for link in _decoded("ip link", shown, list[Link])}
+    return {link.ifname: link for link in _listed("ip link", shown, list[Link])}
 
 
 def with_ingress(shown: str) -> tuple[str, ...]:
     """The interfaces with a hook for ingress filters, out of ``tc -j qdisc show``."""
-    found = _decoded("tc qdisc", shown, list[_Qdisc])
+    found = _listed("tc qdisc", shown, list[_Qdisc])
     return tuple(sorted({q.dev for q in found if q.kind in ("ingress", "clsact")}))
 
 
 def entries(shown: str) -> tuple[Entry, ...]:
     """The forwarding table of a bridge, out of ``bridge -j fdb show br NAME``."""
-    found = _decoded("bridge fdb", shown, list[Entry])
+    found = _listed("bridge fdb", shown, list[Entry])
     return tuple(entry for entry in found if "self" not in entry.flags)
 
 
 def has_multicast_router(shown: str) -> bool:
     """Whether a bridge knows a multicast router, out of ``bridge -j -d mdb show dev NAME``."""
-    return any(found.router for found in _decoded("bridge mdb", shown, list[_Multicast]))
+    return any(found.router for found in _listed("bridge mdb", shown, list[_Multicast]))
 
 
 def filters(port: str, shown: str, preferences: Container[int]) -> Filters:
@@ -186,7 +188,7 @@ class _Pairs(list[tuple[str, Any]]):
         return next(iter(self.all(key)), None)
 
 
-def _decoded(command: str, shown: str, kind: Any) -> Any:  # noqa: ANN401 - typed by its callers
+def _listed(command: str, shown: str, kind: type[T]) -> T:
     return decoded(command, _some(command, shown), kind)
 
 

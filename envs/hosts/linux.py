@@ -19,6 +19,9 @@ JIFFIES = 100.0
 CoreId = Annotated[int, msgspec.Meta(ge=0, lt=100_000)]
 """The number of a core, in a file that should hold one."""
 
+Weight = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+"""A domain's or a group's weight, in a file that should hold one."""
+
 TOPOLOGY = ("lscpu", "-p=CPU,CORE,SOCKET,NODE,CACHE")
 
 _CORES = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")

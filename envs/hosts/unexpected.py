@@ -6,11 +6,13 @@ names who printed it. Nothing is guessed, and no other exception leaves a parser
 """
 
 import re
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
 from envs.errors import HostError
+
+T = TypeVar("T")
 
 _NUMBER = re.compile(r"[0-9]{1,20}")
 """The largest that a kernel prints is 2**64 - 1."""
@@ -28,7 +30,7 @@ def natural(source: str, text: str) -> int:
     return int(text)
 
 
-def decoded(source: str, text: str, kind: Any) -> Any:  # noqa: ANN401 - typed by its callers
+def decoded(source: str, text: str, kind: type[T]) -> T:
     """JSON as a value of some kind. Raises HostError for anything else."""
     try:
         return msgspec.json.decode(text, type=kind)

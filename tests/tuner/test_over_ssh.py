@@ -35,6 +35,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sshd.Ssh
 def host(server: sshd.Sshd, tmp_path: Path) -> Iterator[StumblingHost]:
     """A host whose knobs are a file: only its state is reached by SSH."""
     found = StumblingHost(tmp_path / "there")
+    found.uri = f"xen+ssh://127.0.0.1:{server.port}"
     found.transport = SshTransport(Address(host="127.0.0.1", port=server.port))
     yield found
     found.transport.close()

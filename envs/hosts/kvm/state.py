@@ -11,9 +11,7 @@ is what was found brings back all of it to the byte, also what no setting tells.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from envs.errors import HostError
 from envs.host import BridgeMode, Record, Settings
@@ -45,7 +43,7 @@ class Values(Record, frozen=True):
 
     affinity: Mapping[str, Cores]
     cpuset: Mapping[str, Cores]
-    weight: Mapping[str, Annotated[int, msgspec.Meta(ge=0, lt=2**31)]]
+    weight: Mapping[str, linux.Weight]
     tx_queue: Mapping[str, QueueLength]
     irqs: Mapping[str, Cores]
     bridge: BridgeState | None

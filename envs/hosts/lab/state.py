@@ -6,7 +6,6 @@ that is wanted. Only where the wanted state comes from differs, a setting or a s
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 
@@ -18,7 +17,7 @@ from envs.hosts.iproute import QueueLength
 from envs.hosts.lab.config import BRIDGE, Plan
 from envs.hosts.lab.duties import Duties, duties
 from envs.hosts.lab.record import Lab
-from envs.hosts.linux import CoreId, as_list
+from envs.hosts.linux import CoreId, Weight, as_list
 from envs.hosts.transport import replace_file, write_file
 
 _ORDER = """
@@ -37,7 +36,7 @@ class LabState(Record, frozen=True):
     """
 
     affinity: Mapping[str, tuple[CoreId, ...]]
-    weight: Mapping[str, Annotated[int, msgspec.Meta(ge=0, lt=2**31)]]
+    weight: Mapping[str, Weight]
     tx_queue: Mapping[str, QueueLength]
     duties: Duties
     bridge: BridgeState

@@ -78,7 +78,7 @@ _PATH = re.compile(r"/sys/bus/xen-backend/devices/vif-([0-9]{1,9})-([0-9]{1,9})/
 _ADDRESS = re.compile(
     r"/local/domain/0/backend/vif/([0-9]+)/([0-9]+)/mac: ([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})"
 )
-_NO_ADDRESS = "/local/domain/0/backend/vif/"
+_OF_VIF = "/local/domain/0/backend/vif/"
 """What a line about a vif begins with that has no address, or none of Ethernet."""
 _IRQ = re.compile(r"(?:-q(\d+))?(?:-(?:tx|rx))?")
 
@@ -135,7 +135,7 @@ def vifs(listed: str) -> tuple[Vif, ...]:
             macs[address.group(1, 2)] = address[3].lower()
         elif path := _PATH.fullmatch(line):
             found.append(path)
-        elif not line.startswith(_NO_ADDRESS):
+        elif not line.startswith(_OF_VIF):
             raise unexpected("the question for vifs", line)
     vifs = (
         Vif(domid=int(p[1]), device=int(p[2]), name=p[3], mac=macs.get(p.group(1, 2), ""))

@@ -21,6 +21,7 @@ from envs.hosts import bridge
 from envs.hosts.bridge import BridgeState
 from envs.hosts.iproute import QueueLength
 from envs.hosts.kept import Kept, on_file
+from envs.hosts.linux import Weight
 from envs.hosts.xen import xl
 from envs.hosts.xen.ports import by_key, by_name, plugs
 from envs.hosts.xen.reading import Present
@@ -44,7 +45,7 @@ class Found(Record, frozen=True):
     """
 
     affinity: Mapping[str, Affinity]
-    weight: Mapping[str, Annotated[int, msgspec.Meta(ge=0, lt=2**31)]]
+    weight: Mapping[str, Weight]
     feeds: Mapping[str, Affinity]
     tx_queue: Mapping[str, QueueLength]
     bridge: BridgeState | None

@@ -3,10 +3,9 @@
 import contextlib
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from hypothesis import given, settings
-from spoilt import shape, spoilt
+from spoilt import Tree, shape, spoilt
 from xen_world import SITE, present
 
 from envs.errors import TunerError
@@ -26,7 +25,7 @@ class Asked(RecordedTransport):
         self,
         commands: Sequence[Sequence[str]],
         *,
-        timeout: float = 30.0,  # noqa: ARG002
+        timeout: float = 30.0,  # noqa: ARG002 - of the protocol
     ) -> tuple[Result, ...]:
         self.asked += map(tuple, commands)
         return tuple(Result(argv=tuple(command), rc=0) for command in commands)
@@ -39,7 +38,7 @@ class Made(XenHost):
         return HERE, STATE
 
 
-FOUND: Any = json.loads(Made(SITE, Asked([])).snapshot())
+FOUND: Tree = json.loads(Made(SITE, Asked([])).snapshot())
 MAC = "00:16:3e:00:00:01"
 G1, G2 = HERE.vifs
 DIRECT = {
@@ -58,13 +57,13 @@ NOW = {
 SNAPSHOT = {"now": NOW, "kept": {"found": FOUND["now"], "side_cores": [0]}}
 
 
-def told(tree: Any) -> set[tuple[str, ...]]:  # noqa: ANN401 - what JSON holds
+def told(tree: Tree) -> set[tuple[str, ...]]:
     """The shapes of the commands that put a host back blindly."""
     commands = Made(SITE, Asked([])).restoring(json.dumps(tree).encode())
     return {shape(c) for c in commands}
 
 
-def run(tree: Any) -> set[tuple[str, ...]]:  # noqa: ANN401
+def run(tree: Tree) -> set[tuple[str, ...]]:
     """The shapes of the commands that are run to put a host back."""
     asked = Asked([])
     with contextlib.suppress(TunerError):
@@ -79,12 +78,12 @@ RUN = run(FOUND) | run(SNAPSHOT) | run(UNHOOKED)
 
 @settings(max_examples=150, derandomize=True)
 @given(spoilt(SNAPSHOT))
-def test_a_spoilt_snapshot_is_refused_or_tells_of_nothing_else(tree: Any) -> None:  # noqa: ANN401
+def test_a_spoilt_snapshot_is_refused_or_tells_of_nothing_else(tree: Tree) -> None:
     with contextlib.suppress(TunerError):
         assert told(tree) <= TOLD
 
 
 @settings(max_examples=60, derandomize=True)
 @given(spoilt(SNAPSHOT))
-def test_a_spoilt_snapshot_is_refused_or_puts_back_nothing_else(tree: Any) -> None:  # noqa: ANN401
+def test_a_spoilt_snapshot_is_refused_or_puts_back_nothing_else(tree: Tree) -> None:
     assert run(tree) <= RUN
