@@ -74,7 +74,9 @@ class Uplink(Record, frozen=True):
 class Limits(Record, frozen=True):
     """What can be set on this host, and within what; a knob that cannot be set is masked.
 
-    ``backends`` and ``guests`` say whether these can be placed. ``weights`` names the domains
+    ``backends`` and ``guests`` say whether these can be placed. ``kept`` has the cores of each
+    backend and VCPU that may be placed on these only, such as those of the node where its guest's
+    memory is; one that was found elsewhere may stay there. ``weights`` names the domains
     whose weight can be set, within ``weight`` (inclusive, the host's own unit). ``tx_queue`` is
     the range of the TX queue length in packets, None where nothing would obey it.
     ``side_cores`` is the largest number of cores that may be reserved (0: none) and ``polling``
@@ -83,6 +85,7 @@ class Limits(Record, frozen=True):
 
     backends: bool = True
     guests: bool = True
+    kept: Mapping[str, tuple[int, ...]] = {}
     weights: tuple[str, ...] = ()
     weight: tuple[int, int] = (1, 65535)
     tx_queue: tuple[int, int] | None = None

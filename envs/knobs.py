@@ -43,8 +43,13 @@ def _placement(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterat
             yield f"placement of {key!r} leaves it without a core"
         for core in sorted(set(allowed) - cores):
             yield f"placement of {key!r} names core {core}, which the host does not have"
-        if not movable and set(allowed) != set(baseline.placement.get(key, ())):
+        moved = set(allowed) != set(baseline.placement.get(key, ()))
+        if not movable and moved:
             yield f"placement of {key!r} {_cannot(spec, 'placement')}"
+        kept = spec.limits.kept.get(key, spec.core_ids)
+        if moved and not set(allowed) <= set(kept):
+            only = ", ".join(map(str, kept))
+            yield f"placement of {key!r} leaves what its guest is bound to: cores {only}"
         if key not in backends:
             for core in sorted(reserved & set(allowed)):
                 yield f"placement of {key!r} uses side-core {core}"

@@ -71,7 +71,7 @@ class Menu:
             case "backend":
                 offered = self._backend(subject, now)
             case "io_vcpu" | "cpu_vcpu":
-                offered = self._places(subject, now, self._guest_sets(now))
+                offered = self._places(subject, now, self._guest_sets(subject, now))
             case "driver_weight" | "guest_weight":
                 offered = self._weights(self._holders(kind), now)
             case "tx_queue":
@@ -134,7 +134,8 @@ class Menu:
         return [Value(cores=c, polling=p, baseline=(c, p) == found) for c, p in pairs]
 
     def _can_reserve(self, now: Settings, cores: tuple[int, ...], polling: bool) -> bool:
-        if self.spec.limits.backends and self.spec.limits.guests:
+        limits = self.spec.limits
+        if limits.backends and limits.guests and not limits.kept:
             return True
         target = self._reserve(now, cores, polling)
         return not any(violations(self.spec, target, self.baseline))
@@ -153,17 +154,18 @@ class Menu:
             reserved = frozenset(cores)
             rest = tuple(core for core in self.spec.core_ids if core not in reserved)
             if limits.backends:
-                place |= {backend.name: cores for backend in self.spec.backends}
+                for backend in self.spec.backends:
+                    place[backend.name] = self._within(backend.name, cores) or place[backend.name]
             if limits.guests:
                 for vcpu in self.spec.vcpus:
                     left = tuple(core for core in place[vcpu] if core not in reserved)
-                    place[vcpu] = left or rest
+                    place[vcpu] = self._within(vcpu, left) or self._within(vcpu, rest)
         return msgspec.structs.replace(now, placement=place, side_cores=cores, polling=polling)
 
     def _backend(self, name: str, now: Settings) -> list[Value]:
         side = frozenset(now.side_cores)
         if not side:
-            return self._places(name, now, self._sets(frozenset(self.spec.core_ids)))
+            return self._places(name, now, self._sets(self._reach(name)))
         others = {
             core
             for backend in self.spec.backends
@@ -171,11 +173,12 @@ class Menu:
             for core in now.placement[backend.name]
         }
         needed = side - others
-        return self._places(name, now, [s for s in self._sets(side) if needed <= set(s)])
+        sets = self._sets(side & self._reach(name))
+        return self._places(name, now, [s for s in sets if needed <= set(s)])
 
-    def _guest_sets(self, now: Settings) -> list[tuple[int, ...]]:
+    def _guest_sets(self, vcpu: str, now: Settings) -> list[tuple[int, ...]]:
         """What is not reserved, and in wide sets also what no backend has for its own."""
-        free = frozenset(self.spec.core_ids).difference(now.side_cores)
+        free = self._reach(vcpu).difference(now.side_cores)
         own = {
             cores[0]
             for backend in self.spec.backends
@@ -192,6 +195,14 @@ class Menu:
         offered = dict.fromkeys([now.placement[key], *sets])
         return [Value(cores=cores, baseline=cores == base) for cores in offered]
 
+    def _reach(self, key: str) -> frozenset[int]:
+        """The cores that a backend or VCPU may be placed on."""
+        return frozenset(self.spec.limits.kept.get(key, self.spec.core_ids))
+
+    def _within(self, key: str, cores: tuple[int, ...]) -> tuple[int, ...]:
+        reach = self._reach(key)
+        return tuple(core for core in cores if core in reach)
+
     def _sets(self, among: frozenset[int]) -> list[tuple[int, ...]]:
         """All cores of ``among``, each LLC domain's, each alone; no set twice."""
         known = self._core_sets.get(among)
@@ -199,7 +210,7 @@ class Menu:
             domains = [tuple(core for core in domain if core in among) for domain in self.domains]
             singles = [(core,) for core in spread(domains)]
             sets = [packed(domains), *(domain for domain in domains if domain), *singles]
-            known = list(dict.fromkeys(tuple(sorted(cores)) for cores in sets))
+            known = list(dict.fromkeys(tuple(sorted(cores)) for cores in sets if cores))
             self._core_sets[among] = known
         return known
 

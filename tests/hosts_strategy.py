@@ -48,6 +48,8 @@ def hosts(draw: st.DrawFn) -> tuple[HostSpec, Settings]:
         if shared
         else tuple(Backend(name=f"b{vif}", vifs=(vif,)) for vif in vifs)
     )
+    keys = [*(backend.name for backend in backends), *(v for g in guests for v in g.vcpus)]
+    sets = st.lists(st.sampled_from(ids), min_size=1, unique=True).map(sorted).map(tuple)
     domains = ["dom0", *(guest.name for guest in guests)]
     spec = HostSpec(
         uri="sim:random",
@@ -60,6 +62,7 @@ def hosts(draw: st.DrawFn) -> tuple[HostSpec, Settings]:
         limits=Limits(
             backends=draw(st.booleans()),
             guests=draw(st.booleans()),
+            kept=draw(st.dictionaries(st.sampled_from(keys), sets, max_size=3)),
             weights=tuple(draw(st.lists(st.sampled_from(domains), unique=True))),
             weight=(1, draw(st.sampled_from([256, 1024, 65535]))),
             tx_queue=draw(st.sampled_from([None, (1, 512), (8, 10000)])),
@@ -68,8 +71,6 @@ def hosts(draw: st.DrawFn) -> tuple[HostSpec, Settings]:
             polling=draw(st.booleans()),
         ),
     )
-    sets = st.lists(st.sampled_from(ids), min_size=1, unique=True).map(sorted).map(tuple)
-    keys = [*(backend.name for backend in backends), *spec.vcpus]
     baseline = Settings(
         placement={key: draw(st.one_of(st.just(ids), sets)) for key in keys},
         weight=dict.fromkeys(domains, 256),

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import get_args
 
 from envs.errors import HostError
-from envs.host import Host, HostSpec, Knob, Record, Settings
+from envs.host import Host, HostSpec, Knob, Limits, Record, Settings
+from envs.hosts import linux
 from envs.hosts.change import Command
 from envs.hosts.transport import Result
 from tuner.state import LiveHost
@@ -165,7 +166,7 @@ def knobs(spec: HostSpec) -> Iterator[KnobFound]:
     low, high = limits.weight
     cores = f"up to {limits.side_cores} of {len(spec.cores)} cores; backends "
     within: dict[Knob, str] = {
-        "placement": " and ".join(placed),
+        "placement": " and ".join(placed) + _bound(limits),
         "weight": f"{', '.join(limits.weights)}: {low} to {high}" if limits.weights else "",
         "tx_queue": "{} to {} packets".format(*limits.tx_queue) if limits.tx_queue else "",
         "bridge": ", ".join(limits.bridge) if len(limits.bridge) > 1 else "",
@@ -178,6 +179,13 @@ def knobs(spec: HostSpec) -> Iterator[KnobFound]:
         yield KnobFound(
             knob=knob, settable=bool(within[knob]), within=within[knob], why_not=why_not
         )
+
+
+def _bound(limits: Limits) -> str:
+    """Who may be placed on some cores only; with many, the first of them."""
+    told = [f"{key} on {linux.as_list(cores)} only" for key, cores in limits.kept.items()]
+    more = [f"{len(told) - 3} more on some only"] if len(told) > 3 else []
+    return "".join(f"; {one}" for one in (*told[:3], *more))
 
 
 def _lacking(text: str) -> Iterator[str]:

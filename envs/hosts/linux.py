@@ -136,6 +136,15 @@ def affinity(status: str) -> tuple[int, ...]:
     raise HostError("/proc/PID/status names no allowed cores")
 
 
+def memory_nodes(status: str) -> tuple[int, ...]:
+    """The nodes a task may have memory on, out of ``/proc/PID/status``; () where it says none."""
+    for line in status.splitlines():
+        name, _, value = line.partition(":")
+        if name == "Mems_allowed_list":
+            return core_list(value, "/proc/PID/status")
+    return ()
+
+
 def core_times(stat: str) -> Mapping[int, CoreTime]:
     """Each core's time out of ``/proc/stat``."""
     times = {}

@@ -35,7 +35,8 @@ class Guest(Record, frozen=True):
     """A guest: its process, its threads and its vifs.
 
     ``threads`` maps every key to the thread's folder in ``/proc``: first the ``vcpus``, then the
-    ``backends``, then the rest. ``macs`` are the addresses behind its vifs, where they are known.
+    ``backends``, then the rest. ``nodes`` are those that a VCPU's memory is bound to by QEMU
+    itself, where it is. ``macs`` are the addresses behind its vifs, where they are known.
     ``weight_file`` is empty where it has no weight of its own, and ``why_no_weight`` says why.
     """
 
@@ -47,6 +48,7 @@ class Guest(Record, frozen=True):
     backends: tuple[str, ...]
     threads: Mapping[str, str]
     vifs: tuple[str, ...]
+    nodes: Mapping[str, tuple[int, ...]] = {}
     macs: Mapping[str, str] = {}
     groups: tuple[Group, ...] = ()
     weight_file: str = ""
@@ -94,6 +96,7 @@ def guest_of(
         backends=tuple(backends),
         threads={**vcpus, **backends, **emulator, **workers, **others, **iothreads},
         vifs=vifs,
+        nodes={f"{name}/{number}": nodes for number, nodes in process.nodes.items()},
         macs={vif: mac for vif, mac in {**process.macs, **addresses}.items() if vif in vifs},
         groups=tuple(_groups(name, process, (*emulator, *workers, *others), cpuset)) if via else (),
         **_weight(process, via, cpu),

@@ -9,7 +9,7 @@ Sources: qemu(1), ``vhost_task_create`` in ``kernel/vhost_task.c``, ``tun_chr_sh
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from envs.errors import HostError
@@ -38,6 +38,8 @@ _DESCRIPTOR = re.compile(r"/proc/[0-9]+/fdinfo/([0-9]{1,10})")
 _FD = re.compile(r"[0-9]{1,10}")
 _VCPU = re.compile(r"CPU ([0-9]{1,5})/\w+")
 _IOTHREAD = re.compile(r"IO (?!mon_)(\S+)")
+_RUN = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_CPUS = re.compile(rf"(?:^|,)cpus={_RUN.pattern}")
 _VHOST_TASK = re.compile(r"vhost-\d+")
 _VHOST_OWNER = re.compile(r"vhost-([0-9]{1,10})")
 
@@ -48,6 +50,7 @@ class Process(Record, frozen=True):
     ``start`` is in jiffies since boot: with it a pid is one process for ever. ``vhost`` are the
     folders in ``/proc`` of its workers. ``rest`` are the emulator's threads, the main one first.
     ``taps`` are in the order of their descriptors; ``macs`` names the addresses that are known.
+    ``nodes`` are those of the host that a VCPU's memory is bound to, where it is.
     ``cgroups`` is the text of ``/proc/PID/cgroup``.
     """
 
@@ -61,6 +64,7 @@ class Process(Record, frozen=True):
     rest: tuple[int, ...]
     taps: tuple[str, ...]
     macs: Mapping[str, str]
+    nodes: Mapping[int, tuple[int, ...]]
     cgroups: str
 
 
@@ -122,6 +126,7 @@ def process(pid: int, answers: Sequence[Result], kernel_workers: Sequence[int]) 
         rest=(pid, *sorted(set(names) - known - {pid})),
         taps=tuple(dict.fromkeys(by_descriptor[fd] for fd in sorted(by_descriptor))),
         macs=_macs(arguments, by_descriptor),
+        nodes={vcpu: nodes for vcpu in vcpus if (nodes := _nodes(arguments, vcpu))},
         cgroups=texts.get(f"{folder}/cgroup", ""),
     )
 
@@ -188,3 +193,24 @@ def _macs(
         if "mac" in given:
             mac_of[key] = given["mac"].lower()
     return {tap: mac_of[key] for key, tap in tap_of.items() if key in mac_of}
+
+
+def _nodes(arguments: Sequence[tuple[str, str]], vcpu: int) -> tuple[int, ...]:
+    """The nodes that the memory of the guest's cell with this VCPU is bound to, or all its memory.
+
+    Memory that is only preferred there is as good as bound to who does not want to move it.
+    """
+    bound: dict[str, set[int]] = {}
+    cell = ""
+    for option, text in arguments:
+        given = properties(text, "type")
+        if option == "-object" and given.get("policy") in ("bind", "preferred"):
+            bound[given.get("id", "")] = _numbers(_RUN.finditer(given.get("host-nodes", "")))
+        if option == "-numa" and vcpu in _numbers(_CPUS.finditer(text)):
+            cell = given.get("memdev", "")
+    return tuple(sorted(bound.get(cell) or set().union(*bound.values())))
+
+
+def _numbers(runs: Iterable[re.Match[str]]) -> set[int]:
+    """The numbers in runs such as ``0`` and ``2-3``."""
+    return {n for run in runs for n in range(int(run[1]), int(run[2] or run[1]) + 1)}

@@ -11,7 +11,7 @@ from envs.hosts.cgroup import Controller
 from envs.hosts.change import Command
 from envs.hosts.iproute import Link
 from envs.hosts.kvm import libvirt, qemu
-from envs.hosts.kvm.cores import ISOLATED, cpuset_file, usable
+from envs.hosts.kvm.cores import ISOLATED, MEMORY, cpuset_file, kept, usable
 from envs.hosts.kvm.guests import Guest, guest_of, procs_file, unique, weighed
 from envs.hosts.kvm.libvirt import Libvirt
 from envs.hosts.kvm.qemu import Process
@@ -32,9 +32,10 @@ class Site(Record, frozen=True):
     """What stays as it is while a host is tuned.
 
     ``cores`` are those that may be used: online, not isolated from the scheduler unless a guest
-    is there already, and inside every guest's cpuset; ``immovable`` is why threads cannot be
-    placed, empty where they can. ``bridge`` is the one that most vifs are ports of, empty where
-    there is none, ``ports`` are its own and ``plugs`` the addresses known behind them.
+    is there already, and inside a guest's cpuset; ``kept`` has the cores of each thread that may
+    not have them all, and ``immovable`` is why none can be placed, empty where they can.
+    ``bridge`` is the one that most vifs are ports of, empty where there is none, ``ports`` are its
+    own and ``plugs`` the addresses known behind them.
     """
 
     uri: str
@@ -42,6 +43,7 @@ class Site(Record, frozen=True):
     libvirt: Libvirt | None
     guests: tuple[Guest, ...]
     cores: tuple[Core, ...]
+    kept: Mapping[str, tuple[int, ...]]
     immovable: str
     cpu: Controller | None
     bridge: str
@@ -117,10 +119,10 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
     vifs = {vif for guest in guests for vif in guest.vifs}
     ports = [name for name, link in links.items() if bridge and link.master == bridge]
     outward = [name for name in ports if name not in vifs]
-    every = tuple(dict.fromkeys(cpuset_file(process, cpuset) for process in processes))
+    cpusets = [cpuset_file(process, cpuset) for process in processes]
     limits, alone, adapters, irq, fdb, affinity = transport.run_all(
         (
-            reading((*every, ISOLATED)),
+            reading(tuple(dict.fromkeys((*cpusets, ISOLATED, MEMORY)))),
             reading(tuple(dict.fromkeys(procs_file(guest) for guest in guests))),
             uplink.question(outward),
             linux.irq_time_query(printed(release).strip()),
@@ -130,16 +132,17 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
         timeout=PATIENCE,
     )
     adapter = uplink.uplink(adapters.out, bridge)
-    procs = files_read(alone)
-    used = {c for status in files_read(affinity).values() for c in linux.affinity(status)}
-    cores, immovable = usable(printed(topology), files_read(limits), every, used, guests)
+    procs, sets, statuses = files_read(alone), files_read(limits), files_read(affinity)
+    cores = usable(printed(topology), sets, cpusets, statuses)
+    each = zip(guests, cpusets, strict=True)
     return Site(
         uri=uri,
         folder=folder,
         libvirt=via,
         guests=tuple(weighed(g, procs, via) for g in guests),
         cores=cores,
-        immovable=immovable,
+        kept={k: v for guest, own in each for k, v in kept(guest, own, cores, sets, statuses)},
+        immovable=next(_immovable(guests), ""),
         cpu=cpu,
         bridge=bridge,
         ports=tuple(ports),
@@ -147,6 +150,16 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
         uplink=adapter,
         softirq_in_tasks=linux.softirq_in_tasks(irq.out),
     )
+
+
+def _immovable(guests: Sequence[Guest]) -> Iterator[str]:
+    """Why threads cannot be placed, if they cannot."""
+    for guest in guests:
+        if not guest.vcpus:
+            yield (
+                f"the VCPUs of {guest.name!r} cannot be told from its other threads: "
+                "start QEMU with -name NAME,debug-threads=on"
+            )
 
 
 def _of_libvirt(processes: Sequence[Process], wanted: Sequence[str]) -> list[Process]:

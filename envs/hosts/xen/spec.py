@@ -8,7 +8,7 @@ from envs.hosts.xen import xl
 from envs.hosts.xen.dom0 import Queue
 from envs.hosts.xen.reading import Present
 from envs.hosts.xen.site import Site
-from envs.hosts.xen.state import backends, vcpu_names, vif_names
+from envs.hosts.xen.state import backends, vcpu_key, vcpu_names, vif_names
 
 TX_QUEUE = (1, 4096)
 """The TX queue lengths that are offered, in packets; with offloads a packet holds up to 64 KiB."""
@@ -87,6 +87,7 @@ def _limits(site: Site, present: Present) -> Limits:
     }
     why_not = {knob: why for knob, why in reasons.items() if why}
     return Limits(
+        kept=dict(_kept(site, present)),
         weights=() if "weight" in why_not else tuple(present.names.values()),
         weight=xl.WEIGHTS,
         tx_queue=None if "tx_queue" in why_not else TX_QUEUE,
@@ -94,6 +95,19 @@ def _limits(site: Site, present: Present) -> Limits:
         side_cores=min(len(site.cores) - 1, len(backends(present))),
         why_not=why_not,
     )
+
+
+def _kept(site: Site, present: Present) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The VCPUs of guests with a soft affinity, and its cores: they are near the guest's memory.
+
+    xl gives one to a guest that it places on a node. One that was pinned elsewhere has lost it.
+    """
+    vcpus = {vcpu_key(present, vcpu): vcpu for vcpu in present.vcpus if vcpu.domid != xl.DOM0}
+    for name, key in vcpu_names(present).items():
+        if key in vcpus and vcpus[key].soft != "none":
+            near = site.placed(vcpus[key].soft)
+            if near != site.pool.cores and set(near) & set(site.placed(vcpus[key].hard)):
+                yield name, near
 
 
 def _no_weights(site: Site, present: Present) -> Iterator[str]:

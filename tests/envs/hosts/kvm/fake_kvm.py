@@ -26,6 +26,7 @@ class FakeKvm:
             "/proc/net/dev": f"Inter-|\n face |\neth0:{_COUNTERS}",
         }
         self.cores = tuple(range(cores))
+        self.nodes = 1
         self.links: dict[str, dict[str, object]] = {}
         self.uuids: list[str] = []
         self.interrupts = ""
@@ -106,7 +107,9 @@ class FakeKvm:
             "id": lambda _: f"{self.user}\n",
             "grep": lambda words: self._shown(f for f in words[3:] if f in self.files),
             "ip": self._ip,
-            "lscpu": lambda _: "".join(f"{n},{n},0,0,0:0:0:0\n" for n in self.cores),
+            "lscpu": lambda _: "".join(
+                f"{n},{n},0,{n * self.nodes // len(self.cores)},0:0:0:0\n" for n in self.cores
+            ),
             "mkdir": lambda _: "",
             "rm": lambda words: self.files.pop(words[-1], "") and "",
             "sh": lambda words: self._script(words[1], words[3:]),

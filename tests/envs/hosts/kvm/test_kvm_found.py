@@ -8,7 +8,7 @@ from fake_kvm import FakeKvm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.errors import HostError, Unprivileged
+from envs.errors import HostError, IllegalSetting, Unprivileged
 from envs.host import HostSpec, Port, Sample, Traffic
 from envs.hosts import cgroup
 from envs.hosts.cgroup import Controller
@@ -142,7 +142,7 @@ def test_cores_outside_a_guest_s_cpuset_are_left_alone() -> None:
     assert described(fake).core_ids == (0, 1, 2)
 
 
-def test_guests_that_are_kept_apart_by_cpusets_are_not_placed() -> None:
+def test_guests_that_are_kept_apart_by_cpusets_are_placed_within_their_own() -> None:
     fake = FakeKvm()
     for pid, cores in ((100, "0-1"), (200, "2-3")):
         fake.add(f"vm{pid}", pid, tap=f"tap{pid}")
@@ -151,9 +151,62 @@ def test_guests_that_are_kept_apart_by_cpusets_are_not_placed() -> None:
                 fake.files[file] = f"Cpus_allowed_list:\t{cores}\n"
             if f"x2d{pid}." in file and file.endswith("effective"):
                 fake.files[file] = cores + "\n"
-    limits = described(fake).limits
-    assert (limits.backends, limits.guests, limits.side_cores) == (False, False, 0)
-    assert "confined to different sets" in limits.why_not["placement"]
+    host = KvmHost.open("qemu:///system", fake)
+    assert host.describe().limits.kept == {
+        **dict.fromkeys(("vm100/0", "vm100/1", "vm100/emulator"), (0, 1)),
+        **dict.fromkeys(("vm200/0", "vm200/1", "vm200/emulator"), (2, 3)),
+    }
+    found = host.settings()
+    host.apply(msgspec.structs.replace(found, placement={**found.placement, "vm100/0": (1,)}))
+    assert fake.cores_of(110) == (1,)
+    with pytest.raises(IllegalSetting, match=r"'vm100/0' leaves .* bound to: cores 0, 1"):
+        host.apply(msgspec.structs.replace(found, placement={**found.placement, "vm100/0": (2,)}))
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ([], {}),
+        (["-object", "memory-backend-ram,id=r,host-nodes=1,policy=bind"], {0: (2, 3), 1: (2, 3)}),
+        (
+            ["-object", '{"qom-type":"memory-backend-ram","host-nodes":[1],"policy":"bind"}'],
+            {0: (2, 3), 1: (2, 3)},
+        ),
+        (["-object", "memory-backend-ram,id=r,host-nodes=0-1,policy=bind"], {}),
+        (["-object", "memory-backend-ram,id=r,host-nodes=1,policy=interleave"], {}),
+        (
+            [
+                *("-object", "memory-backend-ram,id=low,host-nodes=0,policy=bind"),
+                *("-numa", "node,nodeid=0,cpus=0,memdev=low"),
+                *("-object", "memory-backend-ram,id=high,host-nodes=1,policy=preferred"),
+                *("-numa", "node,nodeid=1,cpus=1-3,cpus=5,memdev=high"),
+            ],
+            {0: (0, 1), 1: (2, 3)},
+        ),
+    ],
+)
+def test_vcpus_are_kept_at_their_memory_where_qemu_binds_it(
+    words: list[str], kept: dict[int, tuple[int, ...]]
+) -> None:
+    fake = FakeKvm()
+    fake.nodes = 2
+    fake.files["/sys/devices/system/node/has_memory"] = "0-1\n"
+    fake.add("vm", 100)
+    fake.files["/proc/100/cmdline"] += "\0".join([*words, ""])
+    expected = {f"vm/{vcpu}": cores for vcpu, cores in kept.items()}
+    assert described(fake).limits.kept == expected
+
+
+@pytest.mark.parametrize(("memory", "kept"), [("0-1", {"vm/0": (0, 1)}), ("0", {}), ("", {})])
+def test_vcpus_are_kept_at_their_memory_where_a_cpuset_binds_it(
+    memory: str, kept: dict[str, tuple[int, ...]]
+) -> None:
+    fake = FakeKvm()
+    fake.nodes = 2
+    fake.add("vm", 100, vcpus=1)
+    fake.files["/sys/devices/system/node/has_memory"] = memory + "\n"
+    fake.files[fake._status(110)] = "Cpus_allowed_list:\t0-3\nMems_allowed_list:\t0\n"
+    assert described(fake).limits.kept == kept
 
 
 def test_vcpus_that_have_no_names_are_not_placed() -> None:

@@ -182,6 +182,23 @@ def test_weights_mean_nothing_to_pinned_guests_under_credit(scheduler: str) -> N
     assert spec_of(one, pinned).limits.weights
 
 
+@pytest.mark.parametrize(
+    ("hard", "soft", "kept"),
+    [
+        ("all", "all", {}),
+        ("all", "none", {}),
+        ("all", "2-3", {"g1/0": (2, 3)}),
+        ("1-2", "2-3", {"g1/0": (2, 3)}),
+        ("0-1", "2-3", {}),
+    ],
+)
+def test_a_guest_with_a_soft_affinity_is_placed_within_it(
+    hard: str, soft: str, kept: dict[str, tuple[int, ...]]
+) -> None:
+    vcpus = (replace(v, hard=hard, soft=soft) if v.domid == 1 else v for v in HERE.vcpus)
+    assert spec_of(SITE, replace(HERE, vcpus=tuple(vcpus))).limits.kept == kept
+
+
 def test_a_queue_that_does_not_obey_masks_the_knob() -> None:
     queues = {**HERE.queues, "vif2.0": Queue(kinds=frozenset({"fq_codel"}))}
     limits = spec_of(SITE, replace(HERE, queues=queues)).limits
