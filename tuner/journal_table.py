@@ -49,7 +49,7 @@ def _lines(event: Event) -> Iterator[str]:
             yield event.reason
             yield from event.said
         case Restored() if event.kept:
-            yield f"{event.reason}; somebody else has set {', '.join(event.kept)}"
+            yield f"{event.reason}; others have changed {', '.join(event.kept)}"
         case _:
             yield event.reason
 

@@ -42,7 +42,9 @@ def merge(found: bytes, ours: Sequence[bytes], now: bytes, *, halves: bool = Tru
     tree = _merge(_tree(found), trees, _tree(now), "", kept, halves=halves)
     if not kept:
         return Merged(snapshot=found)
-    return Merged(snapshot=msgspec.json.encode(tree), kept=tuple(kept))
+    # a host's state is what is "now", which goes without saying, and what is "kept" on file
+    parts = tuple(part.removeprefix("now ") for part in kept)
+    return Merged(snapshot=msgspec.json.encode(tree), kept=parts)
 
 
 def same(one: bytes, other: bytes) -> bool:
@@ -100,10 +102,10 @@ def _merge(
         elif key in found and len(values) < len(had):
             merged[key] = found[key]  # we had taken it away
         elif key in found:
-            kept.append(below)  # somebody else has
+            kept.append(f"{below} (gone)")
         elif now[key] not in values:
             merged[key] = now[key]
-            kept.append(below)
+            kept.append(f"{below} (new)")
     return merged
 
 

@@ -163,7 +163,7 @@ class Transaction:
             self._sure = False  # it may have been cut off in the middle
             raise
         if kept:
-            reason += f"; kept what somebody else set meanwhile: {', '.join(kept)}"
+            reason += f"; left what others have changed meanwhile: {', '.join(kept)}"
         tell_of_watchdog(self._held)
         self.journal.close(Restored(reason=reason, kept=kept))
 

@@ -27,7 +27,7 @@ def recover(held: Held) -> str:
     elif pending.held is not None:
         did = "undid what waited for a confirmation"
     if kept:
-        did += f", but kept what somebody else set since: {', '.join(kept)}"
+        did += f", but left what others have changed since: {', '.join(kept)}"
     held.journal.close(Restored(reason=did, kept=kept))
     return did
 

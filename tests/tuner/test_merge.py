@@ -96,7 +96,12 @@ def test_what_has_gone_or_come_without_us_is_left_gone_or_there() -> None:
     found, now = {"vif1": 1, "vif2": 2}, {"vif2": 3, "vif3": 5}
     merged = merge(text(found), [text({"vif1": 9, "vif2": 3})], text(now))
     assert same(merged.snapshot, text({"vif2": 2, "vif3": 5}))
-    assert merged.kept == ("vif1", "vif3")
+    assert merged.kept == ("vif1 (gone)", "vif3 (new)")
+
+
+def test_parts_are_named_without_the_word_that_they_are_there_now() -> None:
+    found, now = {"now": {"weight": {"g1": 1}}, "kept": None}, {"now": {"weight": {"g1": 2}}}
+    assert merge(text(found), [], text(now)).kept == ("weight g1", "kept (gone)")
 
 
 def test_changed_names_the_parts_that_differ() -> None:

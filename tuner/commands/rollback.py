@@ -50,7 +50,7 @@ def command(*, uri: str, to: int | None, force: bool, confirm_within: int, as_js
             kept = roll_back(held, to=to, force=force)
             summary = "undid the last change" if to is None else f"back to before change {to}"
             if kept:
-                summary += f", but kept what somebody else set since: {', '.join(kept)}"
+                summary += f", but left what others have changed since: {', '.join(kept)}"
         settings = held.host.settings()
     changes = differences(before, settings)
     output.show(about(uri, summary))
