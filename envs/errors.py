@@ -8,6 +8,7 @@
         ├── Unprivileged      5   the host is there, but we may not touch it
         ├── CommandFailed     4   a command on the host failed, or took too long
         ├── NotApplied        6   a value read back is not the value that was set
+        │   └── Meddled       6   somebody else has set the host since it was last looked at
         └── HostBusy          7   another tuner holds the host's lock
 
 The message is a single line that names the culprit and says what to do. ``tuner.cli`` prints it
@@ -60,6 +61,10 @@ class NotApplied(HostError):
     """A value read back from the host is not the value that was set."""
 
     exit_code = 6
+
+
+class Meddled(NotApplied):
+    """Somebody else has set the host since it was last looked at; nothing was touched."""
 
 
 class HostBusy(HostError):

@@ -26,11 +26,12 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._noted: int | None = None
-        self._waiting = False
+        self._waiting = self._raised = False
 
     def check(self) -> None:
         """Raise Interrupted if a signal has been noted."""
         if self._noted is not None:
+            self._raised = True
             raise Interrupted(self._noted)
 
     @contextmanager
@@ -48,7 +49,13 @@ class Interrupts:
         """The signal handler. Only the first signal is raised, so that clean-up is not cut off."""
         first, self._noted = self._noted is None, self._noted or number
         if first and self._waiting:
+            self._raised = True
             raise Interrupted(number)
+
+    def pass_on(self, outer: object) -> None:
+        """Give what came too late to be raised here to who notes signals around this, if any."""
+        if self._noted is not None and not self._raised and isinstance(outer, Interrupts):
+            outer.note(self._noted, None)
 
 
 @contextmanager
@@ -61,6 +68,7 @@ def interrupts() -> Iterator[Interrupts]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        noted.pass_on(getattr(previous[SIGNALS[0]], "__self__", None))
 
 
 @contextmanager

@@ -31,6 +31,8 @@ from tuner.judge import Judgement
 from tuner.settings import Difference
 
 JOURNAL = "journal.jsonl"
+NO_LOCK = "-"
+"""The token of who may write without the lock."""
 MOVED = "journal.old.jsonl"
 LARGE = 4_000_000
 """Bytes at which a journal moves aside: tens of transactions, with all their measurements."""
@@ -166,10 +168,14 @@ class Pending(Record, frozen=True):
 
 
 class Standing(Record, frozen=True):
-    """What the journal says of the host: what has not ended, and the confirmed changes in order."""
+    """What the journal says of the host: what has not ended, and the confirmed changes in order.
+
+    ``edited`` names what somebody else had set when the last transaction put the host back.
+    """
 
     pending: Pending | None = None
     generations: tuple[Generation, ...] = ()
+    edited: tuple[str, ...] = ()
 
 
 def ran(result: Result) -> Command:
@@ -182,13 +188,17 @@ def standing(events: Iterable[Event]) -> Standing:
     """Where the host stands after ``events``."""
     pending: Pending | None = None
     generations: list[Generation] = []
+    edited: tuple[str, ...] = ()
+    rolling_back = False
     for event in events:
         match event:
             case Begun():
                 pending = Pending(begun=event, sure=not event.lent)
+                edited, rolling_back = (), False
             case Restored():
-                pending = None
+                pending, edited = None, () if rolling_back else event.kept
             case RollingBack() if 0 < event.to <= len(generations):
+                rolling_back = True
                 undone = generations[event.to - 1 :]
                 del generations[event.to - 1 :]
                 pending = Pending(
@@ -208,7 +218,7 @@ def standing(events: Iterable[Event]) -> Standing:
                 pending = msgspec.structs.replace(pending, held=event)
             case _:
                 continue
-    return Standing(pending=pending, generations=tuple(generations))
+    return Standing(pending=pending, generations=tuple(generations), edited=edited)
 
 
 def essence(found: Standing) -> tuple[Event, ...]:
@@ -217,20 +227,29 @@ def essence(found: Standing) -> tuple[Event, ...]:
     if first:
         after = msgspec.structs.replace(first[-1].after, reason=f"{len(first)} changes until then")
         rest = (Generation(before=first[0].before, after=after), *rest)
-    return tuple(event for one in rest for event in (one.before, one.after))
+    told = tuple(event for one in rest for event in (one.before, one.after))
+    return (*told, Restored(kept=found.edited)) if found.edited else told
 
 
 class Journal:
     """The journal of the host whose state lives in ``folder`` there; ``copy`` is a file here.
 
-    Reading needs no lock; only the holder of the lock may append. A simulated host has no watchdog
-    (``watched``) that could have put it back.
+    Reading needs no lock. Only the holder of the lock, whose ``token`` it is, may append: one that
+    hung and wakes while another tunes the host meets HostBusy. A simulated host has no watchdog
+    (``watched``) that could have put it back, and no lock.
     """
 
     def __init__(
-        self, transport: Transport, folder: Path, copy: Path | None = None, *, watched: bool = True
+        self,
+        transport: Transport,
+        folder: Path,
+        copy: Path | None = None,
+        *,
+        token: str = NO_LOCK,
+        watched: bool = True,
     ) -> None:
         self._transport, self._folder, self._copy = transport, folder, copy
+        self._token = token
         self._watched = watched
         self._size = 0
 
@@ -259,7 +278,7 @@ class Journal:
         """Begin anew where nothing is pending and the journal is large, as it was last read."""
         if self._size > LARGE and (found := self.standing()).pending is None:
             lines = b"".join(_line(event) for event in essence(found))
-            done = watchdog.on_host(self._transport, self._folder, "tidy", stdin=lines)
+            done = watchdog.on_host(self._transport, self._folder, "tidy", self._token, stdin=lines)
             watchdog.check(done, self._folder)
 
     def standing(self) -> Standing:
@@ -268,11 +287,17 @@ class Journal:
 
     def _write(self, event: Event, verb: str, *words: str) -> None:
         line = _line(event)
-        done = watchdog.on_host(self._transport, self._folder, verb, *words, stdin=line)
+        done = watchdog.on_host(
+            self._transport, self._folder, verb, self._token, *words, stdin=line
+        )
         watchdog.check(done, self._folder)
+        self.copy(event)
+
+    def copy(self, event: Event) -> None:
+        """Write an event, which the host has been told, into the copy here alone."""
         if self._copy is not None:
             with suppress(OSError):  # a full disk here must not stop what is under way there
-                _append(self._copy, line)
+                _append(self._copy, _line(event))
 
 
 def decode(text: str, where: str) -> tuple[Event, ...]:

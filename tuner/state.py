@@ -17,7 +17,7 @@ from envs.host import Host, Settings
 from envs.hosts.change import Change, Command
 from envs.hosts.transport import LocalTransport, Result, Transport
 from tuner import watchdog
-from tuner.journal import Journal, Ran, copy_of, ran
+from tuner.journal import NO_LOCK, Journal, Ran, copy_of, ran
 from tuner.watchdog import CONFIRM_WITHIN, Watchdog
 
 
@@ -30,6 +30,14 @@ class LiveHost(Host, Protocol):
     state_dir: Path
     did: deque[Result]
     """What the commands did that ``apply`` and ``restore`` have run, until somebody clears it."""
+
+    def apply(self, settings: Settings, seen: bytes | None = None) -> None:
+        """As any host; raises Meddled where it is not as in the snapshot ``seen`` any more."""
+        ...
+
+    def restore(self, snapshot: bytes, seen: bytes | None = None) -> None:
+        """As any host; raises Meddled where it is not as in the snapshot ``seen`` any more."""
+        ...
 
     def changes(self, target: Settings) -> tuple[Change, ...]:
         """What ``apply(target)`` would run, from the settings as they are now."""
@@ -105,7 +113,7 @@ def held(
         watchdog.take(host.transport, host.state_dir, holder.token)
         dog.start()
     try:
-        yield Held(host, journal_of(host), dog, confirm_within, reopen)
+        yield Held(host, journal_of(host, dog.token), dog, confirm_within, reopen)
     finally:
         with suppress(HostError):  # a lock that cannot be let go of runs out by itself
             dog.release()
@@ -115,10 +123,12 @@ FOR_A_PERSON = "the person who is to confirm it: tuner confirm, or tuner rollbac
 """Who holds the lock of a host that was left with ``--hold``."""
 
 
-def journal_of(host: LiveHost) -> Journal:
+def journal_of(host: LiveHost, token: str = NO_LOCK) -> Journal:
     """The journal of a live host, which has a copy here unless the host is a lab of this machine.
 
-    The host is not asked for anything: one that cannot be described must be put back all the same.
+    To write it needs the ``token`` of the lock. The host is not asked for anything: one that cannot
+    be described must be put back all the same.
     """
     passing = host.uri.startswith("lab:")
-    return Journal(host.transport, host.state_dir, None if passing else copy_of(host.uri))
+    copy = None if passing else copy_of(host.uri)
+    return Journal(host.transport, host.state_dir, copy, token=token)

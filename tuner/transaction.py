@@ -23,7 +23,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from envs.errors import CommandFailed, HostBusy, HostError, InputError, NotApplied
+from envs.errors import CommandFailed, HostBusy, HostError, InputError, Meddled, NotApplied
 from envs.host import HostSpec, Sample, Settings, to_json
 from envs.hosts.change import commands
 from envs.knobs import check
@@ -63,6 +63,7 @@ class Transaction:
         self.spec = spec
         self.found: Settings = begun.found
         self.ended = False
+        self.why_not = "nothing was confirmed"
         self._held = held
         self._begun = begun
         self._noted = noted
@@ -91,18 +92,19 @@ class Transaction:
             self._refuse_meddling()
         if settings == self._now:
             return
-        new = to_json(settings) not in self._seen
+        new, sure = to_json(settings) not in self._seen, self._sure
         if new:
             self._announce(settings, reason)
             self._held.arm(undoing(self.host, self.pending), instead=True)
-        self._now = None  # not known until it is read back
+        seen, self._now = self._expected if self._now else None, None  # until it is read back
         try:
-            if settings == self.found:
-                self.host.restore(self._begun.snapshot.encode())
-            else:
-                self.host.apply(settings)
+            self._set(settings, seen)
             self._read_back(settings)
             self._held.note()
+        except Meddled:
+            self._sure = sure  # nothing was touched
+            self._refuse_meddling()
+            raise
         except NotApplied:
             self._held.renew()  # perhaps because the watchdog has put the host back meanwhile
             raise
@@ -124,8 +126,10 @@ class Transaction:
     def confirm(self, reason: str = "") -> None:
         """Keep the settings as they are now: the end of the block will not undo them.
 
-        Raises HostError where the host, asked afterwards, was not told so.
+        Raises HostError where the host, asked afterwards, was not told so. A signal until now
+        undoes everything; one from now on comes too late.
         """
+        self._noted.check()
         settings, snapshot = self._settled()
         self._confirming = Confirmed(settings=settings, snapshot=snapshot, reason=reason)
         try:
@@ -133,6 +137,7 @@ class Transaction:
         except CommandFailed:  # the link broke: only the host knows whether it was told
             if not self._is_confirmed():
                 raise
+            self.journal.copy(self._confirming)
         else:
             with suppress(CommandFailed):
                 if not self._is_confirmed():
@@ -141,6 +146,7 @@ class Transaction:
 
     def hold(self, reason: str = "") -> None:
         """Leave the settings for a person to confirm in time: the host undoes them otherwise."""
+        self._noted.check()
         settings, snapshot = self._settled()
         if self._held.watchdog is None:
             raise InputError("a simulated host cannot be left for a person to confirm")
@@ -178,6 +184,14 @@ class Transaction:
         self._held.renew()
         self._refuse_meddling()
         return self._now, self._expected.decode()
+
+    def _set(self, settings: Settings, seen: bytes | None) -> None:
+        """Have the host set, if it is still as it was ``seen``."""
+        back = self._begun.snapshot.encode() if settings == self.found else None
+        if isinstance(self.host, LiveHost):
+            self.host.restore(back, seen) if back else self.host.apply(settings, seen)
+        else:
+            self.host.restore(back) if back else self.host.apply(settings)
 
     def _announce(self, settings: Settings, reason: str) -> None:
         host = self.host
@@ -235,15 +249,14 @@ def transaction(held: Held, reason: str) -> Iterator[Transaction]:
         held.journal.tidy()
         spec = held.host.describe()
         trial = Transaction(held, spec, _begin(held, reason), noted)
-        why = "nothing was confirmed"
         try:
             yield trial
         except BaseException as error:
-            why = f"{type(error).__name__}: {error}"
+            trial.why_not = f"{type(error).__name__}: {error}"
             raise
         finally:
             if not trial.ended:
-                _insist(trial, why)
+                _insist(trial, trial.why_not)
                 noted.check()
 
 

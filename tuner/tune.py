@@ -94,7 +94,9 @@ def tune_and_keep(
     reason = f"tune by {policy.name}"
     with transaction(held, f"{reason}: {why}" if why else reason) as trial:
         tuning = tune(trial, policy, budget, guards, step)
-        if tuning.best is not None:
+        if tuning.best is None:
+            trial.why_not = tuning.reason
+        else:
             trial.apply(tuning.best.settings)
             if hold:
                 trial.hold(tuning.reason)

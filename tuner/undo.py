@@ -92,7 +92,7 @@ def put_back(held: Held, pending: Pending) -> tuple[str, ...]:
             halves = tries_left > 0 or not sure
             wanted = merge(found, ours if sure else [*ours, now], now, halves=halves)
             try:
-                _restore(host, wanted.snapshot, now)
+                _restore(host, wanted.snapshot, now, insist=not tries_left)
             except NotApplied:
                 if not tries_left:
                     raise
@@ -143,16 +143,23 @@ def _look(host: Host, found: bytes) -> bytes:
         if isinstance(host, LiveHost):
             for command in host.restoring(found):
                 with suppress(CommandFailed):
-                    host.transport.run(command)
+                    host.did.append(host.transport.run(command))
         raise
 
 
-def _restore(host: Host, wanted: bytes, now: bytes) -> None:
-    """Put a host back and read that back. Raises NotApplied naming what did not take."""
+def _restore(host: Host, wanted: bytes, now: bytes, *, insist: bool) -> None:
+    """Put a host that is as in ``now`` back, and read that back.
+
+    Raises NotApplied naming what did not take, and unless we ``insist`` also where the host is
+    another by now: then a person has just set it.
+    """
     if same(wanted, now):
         return
     try:
-        host.restore(wanted)
+        if isinstance(host, LiveHost):
+            host.restore(wanted, None if insist else now)
+        else:
+            host.restore(wanted)
     except InputError as error:  # what somebody else has set is of a form that we never set
         raise HostError(f"what the host is to be put back to cannot be set: {error}") from error
     left = missed(wanted, host.snapshot())

@@ -32,7 +32,7 @@ SAID = 16_000
 """Bytes that are read of what the commands said by which a watchdog has put its host back."""
 
 _SCRIPT = (resources.files("tuner") / "watchdog.sh").read_text()
-_BUSY, _GONE, _REVERTED, _FULL, _LACKING = 10, 11, 12, 13, 14
+_GONE, _REVERTED, _LACKING = 11, 12, 14
 
 
 class Gone(HostError):
@@ -81,9 +81,6 @@ class Watchdog:
         Raises HostBusy naming who holds it, Unprivileged where its folder may not be written.
         """
         done = self._do("start", self.token, self._seconds, me(), stdin=_SCRIPT.encode())
-        if done.rc == _BUSY:
-            holder = _holder(done.out.strip())[1] or "another tuner"
-            raise HostBusy(f"the host is held by {holder}; see: tuner status")
         if done.rc == _LACKING:
             raise HostError(f"the host lacks {done.out.strip()}: install it there")
         self._check(done)
@@ -144,7 +141,7 @@ def look(transport: Transport, folder: Path) -> Look:
     return Look(
         token=token,
         holder=holder,
-        armed="undo" in found or "undoing" in found,
+        armed=bool({"undo", "undoing", "closed"} & found.keys()),
         seconds_left=_left(found.get("lease", ""), found.get("uptime", "")) if token else None,
         reverted=_whole(found.get("undone", "")),
     )
@@ -181,6 +178,9 @@ def check(done: Result, folder: Path) -> None:
     match done.rc:
         case 0:
             return
+        case 10:
+            holder = _holder(done.out.strip())[1] or "another tuner"
+            raise HostBusy(f"the host is held by {holder}; see: tuner status")
         case 11:
             raise Gone("the watchdog on the host was killed")
         case 12:

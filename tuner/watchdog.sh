@@ -14,6 +14,7 @@
 #   lease   uptime of the host at the last heartbeat, and the seconds it is good for
 #   undo    the commands that put the host back; absent while nothing is to be undone
 #   undone  the same, once the guard has run them; undo.log has what they said
+#   closed  the same, while the journal is told the event in closing: that it is confirmed, or back
 #
 # Who renames undo first, the guard or a confirmation, has decided: a rename is one step, and needs
 # no space on a full disk. Time is the host's uptime, which no change of the clock touches.
@@ -53,6 +54,19 @@ expired() { # whether the lease has run out: one that is gone or cannot be read 
 guarded() { # TOKEN: whether the guard of that token lives
     read -r token pid _ 2>/dev/null <lock && [ "$token" = "$1" ] &&
         grep -qs -- "$1" "/proc/$pid/cmdline"
+}
+
+refused() { # TOKEN: whether another has taken the lock since; "-" is who needs none
+    [ "$1" != - ] && read -r token _ 2>/dev/null <lock && [ "$token" != "$1" ] && head -n 1 lock
+}
+
+reopen() { # where a close was killed halfway: the journal has been told, or there is still to undo
+    [ -e closed ] || return 0
+    if [ -s closing ] && [ "$(tail -n 1 journal.jsonl 2>/dev/null)" = "$(cat closing)" ]; then
+        rm -f closed
+    else
+        mv -f closed undo
+    fi
 }
 
 free() { # whether the lock is free, or becomes so within a moment
@@ -125,6 +139,7 @@ guard) # TOKEN SECONDS HOLDER
         # taken the host meanwhile, undo and all, or it is to be undone now.
         [ lock -ef "/proc/$$/fd/9" ] || [ ! -e lock ] || exit 0
         if expired || [ ! -e lock ]; then
+            reopen
             mv -f undo undoing 2>/dev/null || exit 0
             again=''
             { read -r again _ <lease; } 2>/dev/null
@@ -167,23 +182,27 @@ hold) # TOKEN SECONDS HOLDER: nobody renews the lease any more, and the lock is 
     beat "$2" || exit 13
     [ -e undo ] || exit 12
     ;;
-close) # must|may; told an event: disarm, and tell the journal, or else arm again
+close) # TOKEN must|may; told an event: disarm, and tell the journal, or else arm again
     cd -- "$folder" || exit
-    rm -f closed
-    mv -f undo closed 2>/dev/null || [ "$1" = may ] || exit 12
+    refused "$1" && exit 10
+    reopen
+    { printf %s "$told" >closing; } 2>/dev/null || exit 13
+    mv -f undo closed 2>/dev/null || [ "$2" = may ] || exit 12
     if append; then
-        rm -f closed undone
+        rm -f closed closing undone
     else
         mv -f closed undo 2>/dev/null
         exit 13
     fi
     ;;
-append) # told an event
+append) # TOKEN; told an event
     mkdir -p -m 700 -- "$folder" && cd -- "$folder" || exit
+    refused "$1" && exit 10
     append
     ;;
-tidy) # told a new journal; the old one stays beside it
+tidy) # TOKEN; told a new journal; the old one stays beside it
     cd -- "$folder" || exit
+    refused "$1" && exit 10
     { printf %s "$told" >journal.new && ln -f journal.jsonl journal.old.jsonl; } || {
         rm -f journal.new
         exit 13
@@ -192,7 +211,7 @@ tidy) # told a new journal; the old one stays beside it
     ;;
 release) # TOKEN HOLDER: end the guard; if something is left to undo, let it hold on for HOLDER
     cd -- "$folder" 2>/dev/null && guarded "$1" || exit 0
-    if [ -e undo ] || [ -e undoing ]; then
+    if [ -e undo ] || [ -e undoing ] || [ -e closed ]; then
         tell "$1" "$pid" "$2"
     else
         end
@@ -220,7 +239,7 @@ look) # tell what is here
     fi
     [ -e lease ] && printf 'lease %s\n' "$(head -n 1 lease)"
     printf 'uptime %s\n' "$(cat /proc/uptime)"
-    for mark in undo undoing undone; do
+    for mark in undo undoing closed undone; do
         [ -e "$mark" ] && printf '%s %s\n' "$mark" "$(stat -c %Z "$mark")"
     done
     exit 0

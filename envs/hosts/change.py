@@ -3,7 +3,10 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from envs.host import Knob, Record
+import msgspec
+
+from envs.errors import Meddled
+from envs.host import Knob, Record, to_json
 from envs.hosts.transport import Result
 
 Command = tuple[str, ...]
@@ -29,6 +32,15 @@ class Change(Record, frozen=True):
 def memory() -> deque[Result]:
     """Where a host remembers what its latest changes did, for who wants to write that down."""
     return deque(maxlen=1000)
+
+
+def as_seen(now: Record, seen: bytes | None) -> None:
+    """Raise Meddled where the state of a host is not the one in a snapshot that was seen.
+
+    Asked with what a change is planned from, so that no edit comes between a look and the change.
+    """
+    if seen is not None and msgspec.json.decode(to_json(now)) != msgspec.json.decode(seen):
+        raise Meddled("somebody else has set the host in this very moment")
 
 
 def undoing(parts: Sequence[Part], others: Sequence[Sequence[Part]] | None) -> tuple[Command, ...]:

@@ -22,7 +22,7 @@ from envs.host import (
     from_json,
     to_json,
 )
-from envs.hosts.change import Change, Command, Part, memory, undoing
+from envs.hosts.change import Change, Command, Part, as_seen, memory, undoing
 from envs.hosts.transport import LocalTransport, Result, Transport
 
 SPEC = HostSpec(
@@ -123,9 +123,10 @@ class StumblingHost:
         self._call("changes")
         return ()
 
-    def apply(self, settings: Settings) -> None:
+    def apply(self, settings: Settings, seen: bytes | None = None) -> None:
         """Half of the knobs are set before a stumble in the middle, the rest after it."""
         self._call("apply")
+        as_seen(self.now, seen)
         self.now = Settings(
             placement=settings.placement, weight=settings.weight, tx_queue=self.now.tx_queue
         )
@@ -145,8 +146,9 @@ class StumblingHost:
         self._call("snapshot")
         return to_json(self.now)
 
-    def restore(self, snapshot: bytes) -> None:
+    def restore(self, snapshot: bytes, seen: bytes | None = None) -> None:
         self._call("restore")
+        as_seen(self.now, seen)
         wanted = from_json(snapshot, Settings)
         self.now = replace(self.now, placement=wanted.placement, bridge=wanted.bridge)
         self._call("restore halfway")

@@ -19,7 +19,7 @@ from envs.errors import CommandFailed, HostBusy, HostError, IllegalSetting, Inpu
 from envs.hosts.transport import LocalTransport, Result
 from tuner import state
 from tuner import transaction as transaction_module
-from tuner.interrupts import Interrupted
+from tuner.interrupts import Interrupted, interrupts
 from tuner.transaction import lent, transaction
 from tuner.watchdog import Reverted
 
@@ -79,6 +79,19 @@ def test_whether_a_setting_is_confirmed_is_what_the_host_says(
     assert len(standing.generations) == kept
 
 
+@pytest.mark.parametrize("step", ["apply", "restore"])
+def test_an_edit_in_the_moment_before_a_change_stays(host: StumblingHost, step: str) -> None:
+    def edit(moment: str) -> bool:
+        if moment == step and host.now.weight["two"] != 99:
+            host.now = replace(host.now, weight={**FOUND.weight, "two": 99})
+        return False
+
+    host.stumble = edit
+    with pytest.raises(HostError, match=r"somebody else changed the host .*: weight two"):
+        attempt(host, LONGER, FOUND)
+    assert host.now == replace(FOUND, weight={**FOUND.weight, "two": 99})
+
+
 def test_an_exception_restores_and_goes_on(host: StumblingHost) -> None:
     def crash(_host: StumblingHost) -> None:
         raise ZeroDivisionError
@@ -107,15 +120,46 @@ def test_an_undo_that_a_defect_of_ours_ends_is_tried_again(
 ) -> None:
     defects, restore = [KeyError("a thread"), ValueError("a number")], host.restore
 
-    def restored(snapshot: bytes) -> None:
+    def restored(snapshot: bytes, seen: bytes | None = None) -> None:
         if defects:
             host.now = replace(host.now, tx_queue={"vif1": 77, "vif2": 1000})  # half done
             raise defects.pop()
-        restore(snapshot)
+        restore(snapshot, seen)
 
     monkeypatch.setattr(host, "restore", restored)
     attempt(host, LONGER)
     assert (host.now, defects) == (FOUND, [])
+
+
+@pytest.mark.parametrize("end", ["confirm", "hold"])
+def test_a_signal_while_the_last_setting_is_applied_restores(host: StumblingHost, end: str) -> None:
+    def ask_to_end(moment: str) -> bool:
+        if moment == "apply halfway":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    def tune() -> None:
+        with state.held(host) as held, transaction(held, "test") as trial:
+            trial.apply(LONGER)
+            getattr(trial, end)()
+
+    host.stumble = ask_to_end
+    with pytest.raises(Interrupted):
+        tune()
+    assert host.now == FOUND
+
+
+def test_a_signal_that_comes_too_late_reaches_who_waits_for_signals_outside(
+    host: StumblingHost,
+) -> None:
+    with interrupts() as outside:
+        with state.held(host) as held, transaction(held, "test") as trial:
+            trial.apply(LONGER)
+            trial.confirm()
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert host.now == LONGER
+        with pytest.raises(Interrupted):
+            outside.check()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

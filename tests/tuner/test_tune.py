@@ -12,8 +12,9 @@ from envs.host import Sample, Settings
 from envs.reward import Guards
 from tuner import state
 from tuner.given import Given
+from tuner.journal import Restored
 from tuner.transaction import transaction
-from tuner.tune import Budget, Tuning, tune
+from tuner.tune import Budget, Tuning, tune, tune_and_keep
 
 
 def queue(length: int) -> Settings:
@@ -56,6 +57,16 @@ def test_the_best_of_several_is_chosen(host: StumblingHost) -> None:
 def test_nothing_is_chosen_where_nothing_is_better(host: StumblingHost) -> None:
     tuning = tuned(host, Lengths(16, 8))
     assert tuning.best is None
+    assert "left as found" in tuning.reason
+
+
+def test_the_journal_says_why_nothing_was_kept(host: StumblingHost) -> None:
+    budget = Budget(tries=1, pairs=2, seconds=1.0, settle=0.0)
+    with state.held(host) as held:
+        tuning = tune_and_keep(held, Lengths(16), budget, Guards(), lambda _what: None)
+        last = held.journal.events()[-1]
+    assert isinstance(last, Restored)
+    assert last.reason == tuning.reason
     assert "left as found" in tuning.reason
 
 

@@ -16,6 +16,7 @@ from trying import LEAN, LONGER, SHORTER, abandon, attempt, keep, killed_in, put
 from envs.errors import CommandFailed, HostError, InputError
 from envs.hosts.transport import LocalTransport, Result
 from tuner import state
+from tuner.commands.confirm import confirm_held
 from tuner.commands.status import examine
 from tuner.journal import JOURNAL, Event, PutBack, Restored, decode
 from tuner.transaction import transaction
@@ -198,6 +199,35 @@ def test_an_edit_in_the_very_moment_of_a_rollback_stays(host: StumblingHost) -> 
         assert roll_back(held) == ("tx_queue vif2",)
     assert host.now == edited
     assert examine("fake:", host).state == "untouched"
+
+
+def test_an_edit_between_the_look_and_the_change_of_a_rollback_stays(host: StumblingHost) -> None:
+    keep(host, LONGER)
+    edited = replace(FOUND, tx_queue={**FOUND.tx_queue, "vif2": 777})
+
+    def edit(moment: str) -> bool:
+        if moment == "restore" and host.now == LONGER:
+            host.now = replace(LONGER, tx_queue={**LONGER.tx_queue, "vif2": 777})
+        return False
+
+    host.stumble = edit
+    with state.held(host) as held:
+        assert roll_back(held) == ("tx_queue vif2",)
+    assert host.now == edited
+
+
+def test_what_was_edited_while_it_waited_for_a_confirmation_is_not_ours(
+    host: StumblingHost,
+) -> None:
+    with state.held(host) as held, transaction(held, "test") as trial:
+        trial.apply(LONGER)
+        trial.hold()
+    host.now = replace(LONGER, bridge="lean")
+    assert confirm_held("lab:fake", host).edited == ("bridge",)
+    assert examine("lab:fake", host).state == "changed"
+    with state.held(host) as held:
+        assert roll_back(held) == ("bridge",)
+    assert host.now == LEAN
 
 
 def test_a_forced_rollback_undoes_that_as_well(host: StumblingHost) -> None:

@@ -33,7 +33,8 @@ class Tables:
     def snapshot(self) -> bytes:
         return encoded(self.now)
 
-    def restore(self, snapshot: bytes) -> None:
+    def restore(self, snapshot: bytes, seen: bytes | None = None) -> None:
+        assert seen in (None, self.snapshot())
         wanted = tuple(msgspec.json.decode(snapshot)["table"])
         self.now, rc = self.does.pop(0)(wanted) if self.does else (wanted, 0)
         self.did.append(Result(argv=("bridge",), rc=rc))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 from stumbling_host import SPEC, StumblingHost, sample
 
 from tuner import commands
@@ -90,6 +91,27 @@ def test_why_a_host_was_tuned_is_in_its_journal(
     first, second = [event.reason for event in begun]
     assert first == f"tune by {setting}: not tuned yet"
     assert second.startswith(f"tune by {setting}: the load has changed: traffic of one 4.00 -> ")
+
+
+def test_a_host_that_somebody_sets_while_it_is_tuned_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = tmp_path / "setting.json"
+    setting.write_text('{"bridge": "lean"}')
+    host = StumblingHost(tmp_path / "host")
+
+    def edit(host: StumblingHost) -> None:
+        host.now = replace(host.now, weight={**host.now.weight, "two": 99})
+
+    host.before_measure = edit
+    monkeypatch.setattr(options, "open_host", lambda _uri: host)
+    monkeypatch.setattr(commands.watch, "_load", lambda *_: EVEN)
+    words = ["--host", "lab:x", "--setting", str(setting), "--every", "0.1", "--looks", "3"]
+    done = CliRunner().invoke(command, [*words, "--at-most-every", "0", "--json"])
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["event"] for one in told] == ["failed", "waits", "waits"]
+    assert told[1]["reason"] == "somebody else has set weight two: left alone"
+    assert (host.now.weight["two"], host.now.bridge) == (99, "stock")
 
 
 def test_a_tuning_that_fails_counts_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from expiry import expire
 
 from envs.errors import HostBusy, HostError
 from envs.hosts.transport import LocalTransport, Result
-from tuner.journal import Confirmed, Journal
+from tuner.journal import NO_LOCK, Confirmed, Journal, Restored
 from tuner.watchdog import Reverted, Watchdog, is_gone, look, me, on_host, take
 
 from stumbling_host import FOUND  # isort: skip
@@ -240,6 +240,51 @@ def test_a_confirmation_that_comes_too_late_is_refused(folder: Path, knob: Path)
     assert journal.events() == ()
 
 
+@pytest.mark.parametrize("event", [Confirmed(settings=FOUND, snapshot="{}"), Restored()])
+def test_a_tuner_that_hung_ends_nothing_of_who_has_the_host_since(
+    folder: Path, knob: Path, event: Confirmed | Restored
+) -> None:
+    with watchdog(folder, 1000) as hung:
+        journal = Journal(HERE, folder, token=hung.token)
+        hung.arm(put_back(knob))
+        take(HERE, folder, hung.token)
+        with watchdog(folder, 1000) as another:
+            another.arm(put_back(knob))
+            with pytest.raises(HostBusy, match=f"held by process {os.getpid()}"):
+                journal.close(event)
+            with pytest.raises(HostBusy):
+                journal.append(event)
+            assert look(HERE, folder).armed
+    assert journal.events() == ()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_confirmation_killed_halfway_counts_if_the_journal_was_told(
+    folder: Path, knob: Path, *, told: bool
+) -> None:
+    event = Confirmed(settings=FOUND, snapshot="{}")
+    journal = Journal(HERE, folder)
+    with watchdog(folder, 1000) as dog:
+        dog.arm(put_back(knob))
+        journal.append(event)
+        line = (folder / "journal.jsonl").read_text() if told else "another\n"
+        (folder / "closing").write_text(line)
+        (folder / "undo").rename(folder / "closed")
+        assert look(HERE, folder).armed
+        expire(folder)
+        wait(lambda: not look(HERE, folder).token)
+    assert knob.read_text() == ("changed\n" if told else "found\n")
+    assert not (folder / "closed").exists()
+
+
+def test_a_confirmation_killed_halfway_can_be_made_again(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 1000) as dog:
+        dog.arm(put_back(knob))
+        (folder / "undo").rename(folder / "closed")
+        Journal(HERE, folder).close(Confirmed(settings=FOUND, snapshot="{}"))
+        assert not look(HERE, folder).armed
+
+
 class Cut(LocalTransport):
     """What is told on stdin is cut off: whoever told it has died, or the link was cut."""
 
@@ -263,7 +308,7 @@ def test_an_event_that_is_cut_off_never_happened(folder: Path) -> None:
     with pytest.raises(HostError):
         Journal(Cut(), folder).append(event)
     assert journal.events() == (event,)
-    assert on_host(Cut(), folder, "tidy", stdin=b"{}\n").rc != 0
+    assert on_host(Cut(), folder, "tidy", NO_LOCK, stdin=b"{}\n").rc != 0
     assert journal.events() == (event,)
 
 

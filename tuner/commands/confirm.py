@@ -2,12 +2,12 @@
 
 import click
 
-from envs.errors import InputError, TunerError, about
+from envs.errors import HostBusy, InputError, TunerError, about
 from envs.host import Record, Settings
 from tuner import watchdog
 from tuner.commands import options
 from tuner.console import Output
-from tuner.journal import Confirmed
+from tuner.journal import NO_LOCK, Confirmed
 from tuner.merge import changed
 from tuner.settings import Difference, differences
 from tuner.state import FOR_A_PERSON, LiveHost, journal_of
@@ -46,21 +46,22 @@ def command(*, uri: str, as_json: bool) -> None:
 
 def confirm_held(uri: str, host: LiveHost) -> Confirmation:
     """Confirm what a host was left with. Raises TunerError where nothing waits for that."""
-    journal = journal_of(host)
+    found = watchdog.look(host.transport, host.state_dir)
+    journal = journal_of(host, found.token or NO_LOCK)
     pending = journal.standing().pending
     if pending is None or pending.held is None:
         raise TunerError(about(uri, "nothing waits for a confirmation; see: tuner status"))
-    snapshot, settings = host.snapshot(), host.settings()
-    journal.close(
-        Confirmed(settings=settings, snapshot=snapshot.decode(), reason=pending.held.reason)
-    )
-    found = watchdog.look(host.transport, host.state_dir)
-    if found.holder == FOR_A_PERSON:
+    if found.holder not in ("", FOR_A_PERSON):
+        raise HostBusy(about(uri, f"the host is held by {found.holder}; see: tuner status"))
+    left, now = pending.held, host.snapshot()
+    # What was left is ours; what somebody else has set since is not, and a rollback leaves it.
+    journal.close(Confirmed(settings=left.settings, snapshot=left.snapshot, reason=left.reason))
+    if found.token:
         watchdog.take(host.transport, host.state_dir, found.token)
     return Confirmation(
         host=uri,
-        summary=f"confirmed what was held since {pending.held.time}",
-        settings=settings,
-        changes=differences(pending.begun.found, settings),
-        edited=changed(pending.held.snapshot.encode(), snapshot),
+        summary=f"confirmed what was held since {left.time}",
+        settings=left.settings,
+        changes=differences(pending.begun.found, left.settings),
+        edited=changed(left.snapshot.encode(), now),
     )

@@ -46,7 +46,8 @@ class Status(Record, frozen=True):
     ``state`` is
 
     - ``simulated``: nothing lasts;
-    - ``untouched``: the tuner has changed nothing, or undone it all;
+    - ``untouched``: the tuner has changed nothing, or undone it all, except for what somebody else
+      had set meanwhile (``edited``);
     - ``confirmed``: as the last confirmed change left it;
     - ``changed``: somebody else has changed it since (``edited`` names the parts);
     - ``busy``: being tuned now;
@@ -139,7 +140,7 @@ def examine(uri: str, host: Host) -> Status:
         )
     state, summary = _story(standing, found)
     should = _should_be(standing)
-    edited: tuple[str, ...] = ()
+    edited = standing.edited if state == "untouched" else ()
     changes: tuple[Difference, ...] = ()
     if should is not None and state in ("confirmed", "reverted", "interrupted", "reverting"):
         edited, changes = changed(should[1], snapshot), differences(should[0], settings)
@@ -169,7 +170,10 @@ def _story(standing: Standing, found: Look) -> tuple[State, str]:
     if standing.generations:
         last = standing.generations[-1].after
         return "confirmed", f"as confirmed {last.time}: {last.reason}"
-    return "untouched", "as found: no change of the tuner is in place"
+    summary = "as found: no change of the tuner is in place"
+    if standing.edited:
+        summary += "; when it was last put back, others had changed"
+    return "untouched", summary
 
 
 def _unfinished(pending: Pending, found: Look) -> tuple[State, str]:

@@ -170,7 +170,7 @@ def _look(
         return Told(host=uri, event="waits", reason=f"{why}; tunes again in {left:.0f} s")
     with options.opened(uri) as host:
         status = examine(uri, host)
-    if status.state == "changed":
+    if status.edited and status.state in ("changed", "untouched"):
         parts = ", ".join(status.edited)
         return Told(host=uri, event="waits", reason=f"somebody else has set {parts}: left alone")
     with options.held(uri, confirm_within) as held:

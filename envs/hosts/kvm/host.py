@@ -21,7 +21,7 @@ from envs.host import (
     to_json,
 )
 from envs.hosts.bridge import BridgeFound
-from envs.hosts.change import Change, Command, commands, memory
+from envs.hosts.change import Change, Command, as_seen, commands, memory
 from envs.hosts.kvm import site as sites
 from envs.hosts.kvm.counters import measured, measuring, sample
 from envs.hosts.kvm.guests import DRIVER
@@ -102,13 +102,15 @@ class KvmHost:
         """What ``apply`` would run now, after the same check."""
         return self._plan(target)[2]
 
-    def apply(self, target: Settings) -> None:
+    def apply(self, target: Settings, seen: bytes | None = None) -> None:
         """Set every knob that differs, and read all of them back, in two round trips.
 
-        Raises IllegalSetting before anything is touched. Where a command fails or a value did not
-        take (NotApplied), what was changed is put back first.
+        Raises IllegalSetting before anything is touched, and Meddled where the host is not as in
+        the snapshot ``seen`` any more. Where a command fails or a value did not take (NotApplied),
+        what was changed is put back first.
         """
         before, after, steps = self._plan(target)
+        as_seen(before, seen)
         if not steps:
             return
         asked = commands(steps)
@@ -119,7 +121,7 @@ class KvmHost:
                 printed(result)
             self._verify(self._taken_in(results[len(asked) :])[0], after)
         except HostError:
-            self._force(before)
+            self._force(self._read()[0], before)
             raise
 
     def measure(self, seconds: float) -> Sample:
@@ -133,12 +135,13 @@ class KvmHost:
         """The state of all that ``apply`` may touch, as JSON."""
         return to_json(self._read()[0])
 
-    def restore(self, snapshot: bytes) -> None:
+    def restore(self, snapshot: bytes, seen: bytes | None = None) -> None:
         """Put everything back as a snapshot found it; does nothing where it already is.
 
         A guest that was started anew gets back what it had; of one that is gone there is nothing
         to put back. A command that fails does not keep the rest from being put back. Raises
-        NotApplied naming what did not take.
+        NotApplied naming what did not take, and Meddled where the host is not as in the snapshot
+        ``seen`` any more.
         """
         with naming(self._site.uri):
             then = from_json(snapshot, KvmState)
@@ -146,8 +149,9 @@ class KvmHost:
         if site.guests != self._site.guests:
             self._site, self._spec = site, None
         now, _ = self._read()
+        as_seen(now, seen)
         then = KvmState(now=remembered(now.now, then.now), kept=then.kept)
-        self._force(then)
+        self._force(now, then)
         self._verify(self._read()[0], then)
 
     def restoring(
@@ -188,9 +192,8 @@ class KvmHost:
         after = wanted(self._site, before, present, target)
         return before, after, changes(self._site, before, after)
 
-    def _force(self, then: KvmState) -> None:
+    def _force(self, now: KvmState, then: KvmState) -> None:
         """Put back as much as can be: one failure must not keep the rest from it."""
-        now, _ = self._read()
         steps = commands(changes(self._site, now, then))
         self.did.extend(self.transport.run_all(steps, timeout=PATIENCE))
 

@@ -24,7 +24,7 @@ from envs.host import (
 )
 from envs.hosts import bridge, linux
 from envs.hosts.bridge import BridgeFound, BridgeState
-from envs.hosts.change import Change, Command, commands, memory
+from envs.hosts.change import Change, Command, as_seen, commands, memory
 from envs.hosts.kept import on_file
 from envs.hosts.lab import record
 from envs.hosts.lab.config import BRIDGE, DRIVER, UPLINK, plan
@@ -118,13 +118,15 @@ class LabHost:
         """What ``apply`` would run now, after the same check."""
         return changes(self._context, *self._planned(target))
 
-    def apply(self, target: Settings) -> None:
+    def apply(self, target: Settings, seen: bytes | None = None) -> None:
         """Set every knob that differs, and read all of them back.
 
-        Raises IllegalSetting before anything is touched. Where a command fails (CommandFailed) or
+        Raises IllegalSetting before anything is touched, and Meddled where the host is not as in
+        the snapshot ``seen`` any more. Where a command fails (CommandFailed) or
         a value did not take (NotApplied), what was changed is put back first.
         """
         before, after = self._planned(target)
+        as_seen(before, seen)
         try:
             steps = commands(changes(self._context, before, after))
             results = self.transport.run_all(steps, timeout=_PATIENCE)
@@ -148,14 +150,16 @@ class LabHost:
         """The state of all that ``apply`` may touch, as JSON."""
         return to_json(self._read())
 
-    def restore(self, snapshot: bytes) -> None:
+    def restore(self, snapshot: bytes, seen: bytes | None = None) -> None:
         """Put everything back as a snapshot found it; does nothing where it already is.
 
         A command that fails does not keep the rest from being put back. Raises NotApplied naming
-        what did not take, InputError for a snapshot of another lab.
+        what did not take, Meddled where the host is not as in the snapshot ``seen`` any more,
+        InputError for a snapshot of another lab.
         """
-        then = self._then(snapshot)
-        self._force(self._read(), then)
+        then, now = self._then(snapshot), self._read()
+        as_seen(now, seen)
+        self._force(now, then)
         self._verify(then)
 
     def restoring(

@@ -7,7 +7,7 @@ from pathlib import Path
 from envs import knobs
 from envs.errors import HostError, InputError, NotApplied, about, naming
 from envs.host import HostSpec, Sample, Settings, from_json, to_json
-from envs.hosts.change import Change, Command, commands, memory
+from envs.hosts.change import Change, Command, as_seen, commands, memory
 from envs.hosts.roles import LOOK, roles_of
 from envs.hosts.ssh import reach
 from envs.hosts.transport import Result, Transport, printed
@@ -73,13 +73,15 @@ class XenHost:
         """What ``apply`` would run now, after the same check."""
         return self._plan(target)[2]
 
-    def apply(self, target: Settings) -> None:
+    def apply(self, target: Settings, seen: bytes | None = None) -> None:
         """Set every knob that differs, and read all of them back, in two round trips.
 
-        Raises IllegalSetting before anything is touched. Where a command fails or a value did not
-        take (NotApplied), what was changed is put back first.
+        Raises IllegalSetting before anything is touched, and Meddled where the host is not as in
+        the snapshot ``seen`` any more. Where a command fails or a value did not take (NotApplied),
+        what was changed is put back first.
         """
         before, after, steps = self._plan(target)
+        as_seen(before, seen)
         if not steps:
             return
         asked = commands(steps)
@@ -91,7 +93,7 @@ class XenHost:
                 printed(result)
             self._verify(self._taken_in(results[len(asked) :]), after)
         except HostError:
-            self._force(before)
+            self._force(self._read(), before)
             raise
 
     def measure(self, seconds: float) -> Sample:
@@ -106,15 +108,17 @@ class XenHost:
         """The state of all that ``apply`` may touch, as JSON."""
         return to_json(self._read()[1])
 
-    def restore(self, snapshot: bytes) -> None:
+    def restore(self, snapshot: bytes, seen: bytes | None = None) -> None:
         """Put everything back as a snapshot found it; does nothing where it already is.
 
         A guest that was rebooted or migrated gets back what it had; of one that is gone there is
         nothing to put back. A command that fails does not keep the rest from being put back.
-        Raises NotApplied naming what did not take.
+        Raises NotApplied naming what did not take, and Meddled where the host is not as in the
+        snapshot ``seen`` any more.
         """
-        then = self._snapshot(snapshot)
-        self._force(then)
+        then, read = self._snapshot(snapshot), self._read()
+        as_seen(read[1], seen)
+        self._force(read, then)
         self._verify(self._read(), then)
 
     def restoring(
@@ -168,9 +172,9 @@ class XenHost:
         after = wanted(self._site, present, before, target)
         return before, after, changes(self._site, present, before, after)
 
-    def _force(self, then: XenState) -> None:
+    def _force(self, read: tuple[Present, XenState], then: XenState) -> None:
         """Put back as much as can be: one failure must not keep the rest from it."""
-        steps = self._left(self._read(), then)
+        steps = self._left(read, then)
         if steps:
             self.did.extend(self.transport.run_all(commands(steps), timeout=PATIENCE))
 
