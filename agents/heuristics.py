@@ -77,7 +77,7 @@ def cache_aware(history: History, settings: Settings) -> Settings:
         for name, guests in served.items():
             near = tuple(core for core in free if core in homes[name])
             place |= _fill(guests, use, near, free, room)
-    return replace(settings, placement=_kept(history, place, side))
+    return replace(settings, placement=_within(history, place, side))
 
 
 def pinned(history: History, settings: Settings) -> Settings:
@@ -99,7 +99,7 @@ def pinned(history: History, settings: Settings) -> Settings:
     if spec.limits.guests:
         rest = tuple(sorted(cores[len(names) :] or cores))
         place |= {v: rest for g in spec.guests if g.role == "cpu" for v in g.vcpus}
-    return replace(settings, placement=_kept(history, place, side))
+    return replace(settings, placement=_within(history, place, side))
 
 
 def credit_stealing(
@@ -150,7 +150,7 @@ def side_cores(history: History, settings: Settings, *, polling: bool = True) ->
     enough = [v for v in best if len(v.cores) <= count]
     value = max(enough or best[:1], key=lambda v: len(v.cores))
     reserved = menu.settle("side_cores", "", value, settings)
-    if not spec.limits.backends or spec.limits.kept or len(spec.backends) < len(value.cores):
+    if not spec.limits.backends or spec.limits.reach or len(spec.backends) < len(value.cores):
         return reserved
     own = {b.name: (value.cores[i % len(value.cores)],) for i, b in enumerate(spec.backends)}
     return replace(reserved, placement={**reserved.placement, **own})
@@ -172,19 +172,19 @@ HEURISTICS: tuple[Heuristic, ...] = (
 """Stock, every technique alone, each paper's together, both papers', and the expert's pinning."""
 
 
-def _kept(
+def _within(
     history: History, place: Mapping[str, tuple[int, ...]], side: frozenset[int]
 ) -> Mapping[str, tuple[int, ...]]:
     """The placement; what is bound to some cores gets those of them that it was to have, or all.
 
     Who pins by hand would not move a guest away from its memory.
     """
-    kept = dict(place)
-    for key, reach in history.spec.limits.kept.items():
+    within = dict(place)
+    for key, reach in history.spec.limits.reach.items():
         if place[key] != history.baseline.placement[key]:
             inside = tuple(core for core in place[key] if core in reach)
-            kept[key] = inside or tuple(core for core in reach if core not in side)
-    return kept
+            within[key] = inside or tuple(core for core in reach if core not in side)
+    return within
 
 
 def _served(spec: HostSpec, use: Mapping[str, float]) -> dict[str, list[Guest]]:

@@ -74,7 +74,7 @@ class Uplink(Record, frozen=True):
 class Limits(Record, frozen=True):
     """What can be set on this host, and within what; a knob that cannot be set is masked.
 
-    ``backends`` and ``guests`` say whether these can be placed. ``kept`` has the cores of each
+    ``backends`` and ``guests`` say whether these can be placed. ``reach`` has the cores of each
     backend and VCPU that may be placed on these only, such as those of the node where its guest's
     memory is; one that was found elsewhere may stay there. ``weights`` names the domains
     whose weight can be set, within ``weight`` (inclusive, the host's own unit). ``tx_queue`` is
@@ -85,7 +85,7 @@ class Limits(Record, frozen=True):
 
     backends: bool = True
     guests: bool = True
-    kept: Mapping[str, tuple[int, ...]] = {}
+    reach: Mapping[str, tuple[int, ...]] = {}
     weights: tuple[str, ...] = ()
     weight: tuple[int, int] = (1, 65535)
     tx_queue: tuple[int, int] | None = None
@@ -131,6 +131,10 @@ class HostSpec(Record, frozen=True):
     def domains(self) -> tuple[str, ...]:
         """The driver domain and the guests, the holders of a weight."""
         return (self.driver_domain, *(guest.name for guest in self.guests))
+
+    def reach(self, key: str) -> tuple[int, ...]:
+        """The cores that a backend or VCPU may be placed on."""
+        return self.limits.reach.get(key, self.core_ids)
 
     def guest_of(self, key: str) -> Guest:
         """The guest that owns a VCPU or a vif.

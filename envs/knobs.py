@@ -46,9 +46,8 @@ def _placement(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterat
         moved = set(allowed) != set(baseline.placement.get(key, ()))
         if not movable and moved:
             yield f"placement of {key!r} {_cannot(spec, 'placement')}"
-        kept = spec.limits.kept.get(key, spec.core_ids)
-        if moved and not set(allowed) <= set(kept):
-            only = ", ".join(map(str, kept))
+        if moved and not set(allowed) <= set(spec.reach(key)):
+            only = ", ".join(map(str, spec.reach(key)))
             yield f"placement of {key!r} leaves what its guest is bound to: cores {only}"
         if key not in backends:
             for core in sorted(reserved & set(allowed)):

@@ -135,7 +135,7 @@ class Menu:
 
     def _can_reserve(self, now: Settings, cores: tuple[int, ...], polling: bool) -> bool:
         limits = self.spec.limits
-        if limits.backends and limits.guests and not limits.kept:
+        if limits.backends and limits.guests and not limits.reach:
             return True
         target = self._reserve(now, cores, polling)
         return not any(violations(self.spec, target, self.baseline))
@@ -165,7 +165,7 @@ class Menu:
     def _backend(self, name: str, now: Settings) -> list[Value]:
         side = frozenset(now.side_cores)
         if not side:
-            return self._places(name, now, self._sets(self._reach(name)))
+            return self._places(name, now, self._sets(frozenset(self.spec.reach(name))))
         others = {
             core
             for backend in self.spec.backends
@@ -173,12 +173,12 @@ class Menu:
             for core in now.placement[backend.name]
         }
         needed = side - others
-        sets = self._sets(side & self._reach(name))
+        sets = self._sets(side.intersection(self.spec.reach(name)))
         return self._places(name, now, [s for s in sets if needed <= set(s)])
 
     def _guest_sets(self, vcpu: str, now: Settings) -> list[tuple[int, ...]]:
         """What is not reserved, and in wide sets also what no backend has for its own."""
-        free = self._reach(vcpu).difference(now.side_cores)
+        free = frozenset(self.spec.reach(vcpu)).difference(now.side_cores)
         own = {
             cores[0]
             for backend in self.spec.backends
@@ -195,12 +195,8 @@ class Menu:
         offered = dict.fromkeys([now.placement[key], *sets])
         return [Value(cores=cores, baseline=cores == base) for cores in offered]
 
-    def _reach(self, key: str) -> frozenset[int]:
-        """The cores that a backend or VCPU may be placed on."""
-        return frozenset(self.spec.limits.kept.get(key, self.spec.core_ids))
-
     def _within(self, key: str, cores: tuple[int, ...]) -> tuple[int, ...]:
-        reach = self._reach(key)
+        reach = frozenset(self.spec.reach(key))
         return tuple(core for core in cores if core in reach)
 
     def _sets(self, among: frozenset[int]) -> list[tuple[int, ...]]:

@@ -62,7 +62,7 @@ def hosts(draw: st.DrawFn) -> tuple[HostSpec, Settings]:
         limits=Limits(
             backends=draw(st.booleans()),
             guests=draw(st.booleans()),
-            kept=draw(st.dictionaries(st.sampled_from(keys), sets, max_size=3)),
+            reach=draw(st.dictionaries(st.sampled_from(keys), sets, max_size=3)),
             weights=tuple(draw(st.lists(st.sampled_from(domains), unique=True))),
             weight=(1, draw(st.sampled_from([256, 1024, 65535]))),
             tx_queue=draw(st.sampled_from([None, (1, 512), (8, 10000)])),

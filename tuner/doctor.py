@@ -183,7 +183,7 @@ def knobs(spec: HostSpec) -> Iterator[KnobFound]:
 
 def _bound(limits: Limits) -> str:
     """Who may be placed on some cores only; with many, the first of them."""
-    told = [f"{key} on {linux.as_list(cores)} only" for key, cores in limits.kept.items()]
+    told = [f"{key} on {linux.as_list(cores)} only" for key, cores in limits.reach.items()]
     more = [f"{len(told) - 3} more on some only"] if len(told) > 3 else []
     return "".join(f"; {one}" for one in (*told[:3], *more))
 

@@ -55,7 +55,7 @@ class CoreTime(Record, frozen=True):
 
 
 def core_list(text: str, source: str = "the kernel") -> tuple[int, ...]:
-    """The cores of a list such as ``0-3,8``, ascending; an empty list has none.
+    """The cores, or nodes, of a list such as ``0-3,8``, ascending; an empty list has none.
 
     Raises HostError for anything else, naming the ``source`` of the text.
     """
@@ -64,7 +64,7 @@ def core_list(text: str, source: str = "the kernel") -> tuple[int, ...]:
         run = _CORES.fullmatch(part)
         first, last = (int(run[1]), int(run[2] or run[1])) if run else (1, 0)
         if first > last:
-            raise HostError(f"{source} printed a list of cores that cannot be read: {text!r:.80}")
+            raise HostError(f"{source} printed a list that cannot be read: {text!r:.80}")
         cores.update(range(first, last + 1))
     return tuple(sorted(cores))
 

@@ -76,7 +76,7 @@ def test_a_broken_rule_names_its_culprit(broken: Settings, culprit: str) -> None
     [
         ({"backends": False}, settings(placement=placed(netback=(0,))), "'netback' cannot"),
         ({"guests": False}, settings(placement=placed(db_0=(0,))), "'db/0' cannot"),
-        ({"kept": {"web/0": (1, 2)}}, settings(placement=placed(web_0=(2, 3))), "cores 1, 2"),
+        ({"reach": {"web/0": (1, 2)}}, settings(placement=placed(web_0=(2, 3))), "cores 1, 2"),
         ({"tx_queue": None}, settings(tx_queue={"v0": 64, "v1": 32}), "'v0' cannot"),
         ({"bridge": ("stock",)}, settings(bridge="lean"), "'lean' cannot"),
         ({"polling": False}, settings(placement=ON_SIDE, side_cores=(0,), polling=True), "polling"),

@@ -1,7 +1,7 @@
 """The cores that guests may be placed on: online, not isolated, in their cpusets, by their memory.
 
 A guest's memory is bound to nodes by its cpuset's ``mems`` or by QEMU's own ``host-nodes``. Its
-VCPUs are then kept to the cores of these nodes.
+VCPUs then stay on the cores of these nodes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,11 +38,11 @@ def usable(
     online = {core.id for core in linux.online(topology)}
     isolated = set(linux.core_list(files.get(ISOLATED, ""), ISOLATED))
     used = {core for status in statuses.values() for core in linux.affinity(status)}
-    reach = [_cpuset(files, path, online) for path in cpusets]
-    return linux.topology(topology, (online - isolated | used & online) & set().union(*reach))
+    inside = [_cpuset(files, path, online) for path in cpusets]
+    return linux.topology(topology, (online - isolated | used & online) & set().union(*inside))
 
 
-def kept(
+def reach(
     guest: Guest,
     cpuset: str,
     cores: Sequence[Core],
@@ -57,13 +57,13 @@ def kept(
     inside = _cpuset(files, cpuset, every)
     memory = set(linux.core_list(files.get(MEMORY, ""), MEMORY))
     for key in (*guest.vcpus, *guest.backends):
-        reach = inside
+        able = inside
         status = statuses.get(f"{guest.threads[key]}/status", "")
         nodes = guest.nodes.get(key) or linux.memory_nodes(status)
         if key in guest.vcpus and nodes and not memory <= set(nodes):
-            reach = inside & {core.id for core in cores if core.node in nodes} or inside
-        if reach != every:
-            yield key, tuple(sorted(reach))
+            able = inside & {core.id for core in cores if core.node in nodes} or inside
+        if able != every:
+            yield key, tuple(sorted(able))
 
 
 def _cpuset(files: Mapping[str, str], path: str, every: set[int]) -> set[int]:

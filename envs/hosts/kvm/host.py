@@ -250,7 +250,7 @@ class KvmHost:
         return Limits(
             backends=placeable,
             guests=placeable,
-            kept=site.kept,
+            reach=site.reach,
             weights=tuple(guest.name for guest in site.guests if guest.weight_file),
             weight=site.cpu.range if site.cpu else (1, 1),
             tx_queue=None if ours else TX_QUEUE,

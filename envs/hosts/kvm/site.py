@@ -11,7 +11,7 @@ from envs.hosts.cgroup import Controller
 from envs.hosts.change import Command
 from envs.hosts.iproute import Link
 from envs.hosts.kvm import libvirt, qemu
-from envs.hosts.kvm.cores import ISOLATED, MEMORY, cpuset_file, kept, usable
+from envs.hosts.kvm.cores import ISOLATED, MEMORY, cpuset_file, reach, usable
 from envs.hosts.kvm.guests import Guest, guest_of, procs_file, unique, weighed
 from envs.hosts.kvm.libvirt import Libvirt
 from envs.hosts.kvm.qemu import Process
@@ -32,7 +32,7 @@ class Site(Record, frozen=True):
     """What stays as it is while a host is tuned.
 
     ``cores`` are those that may be used: online, not isolated from the scheduler unless a guest
-    is there already, and inside a guest's cpuset; ``kept`` has the cores of each thread that may
+    is there already, and inside a guest's cpuset; ``reach`` has the cores of each thread that may
     not have them all, and ``immovable`` is why none can be placed, empty where they can.
     ``bridge`` is the one that most vifs are ports of, empty where there is none, ``ports`` are its
     own and ``plugs`` the addresses known behind them.
@@ -43,7 +43,7 @@ class Site(Record, frozen=True):
     libvirt: Libvirt | None
     guests: tuple[Guest, ...]
     cores: tuple[Core, ...]
-    kept: Mapping[str, tuple[int, ...]]
+    reach: Mapping[str, tuple[int, ...]]
     immovable: str
     cpu: Controller | None
     bridge: str
@@ -141,7 +141,7 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
         libvirt=via,
         guests=tuple(weighed(g, procs, via) for g in guests),
         cores=cores,
-        kept={k: v for guest, own in each for k, v in kept(guest, own, cores, sets, statuses)},
+        reach={k: v for guest, own in each for k, v in reach(guest, own, cores, sets, statuses)},
         immovable=next(_immovable(guests), ""),
         cpu=cpu,
         bridge=bridge,

@@ -87,7 +87,7 @@ def _limits(site: Site, present: Present) -> Limits:
     }
     why_not = {knob: why for knob, why in reasons.items() if why}
     return Limits(
-        kept=dict(_kept(site, present)),
+        reach=dict(_reach(site, present)),
         weights=() if "weight" in why_not else tuple(present.names.values()),
         weight=xl.WEIGHTS,
         tx_queue=None if "tx_queue" in why_not else TX_QUEUE,
@@ -97,7 +97,7 @@ def _limits(site: Site, present: Present) -> Limits:
     )
 
 
-def _kept(site: Site, present: Present) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _reach(site: Site, present: Present) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The VCPUs of guests with a soft affinity, and its cores: they are near the guest's memory.
 
     xl gives one to a guest that it places on a node. One that was pinned elsewhere has lost it.

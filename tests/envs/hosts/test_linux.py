@@ -68,6 +68,12 @@ def test_ranges_of_cores_are_read() -> None:
     assert linux.core_list("0-2,5,7-8\n") == (0, 1, 2, 5, 7, 8)
 
 
+def test_nodes_that_cannot_be_read_are_not_called_cores() -> None:
+    assert linux.memory_nodes("Mems_allowed_list:\t0-1\n") == (0, 1)
+    with pytest.raises(HostError, match="status printed a list that cannot be read"):
+        linux.memory_nodes("Mems_allowed_list:\t1-0")
+
+
 def test_a_process_has_exact_time_where_schedstat_is_there() -> None:
     found = linux.task(STAT, "3254071234 12 99\n")
     assert (found.pid, found.state, found.start) == (5818, "R", 176377)

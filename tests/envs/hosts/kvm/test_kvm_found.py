@@ -152,7 +152,7 @@ def test_guests_that_are_kept_apart_by_cpusets_are_placed_within_their_own() -> 
             if f"x2d{pid}." in file and file.endswith("effective"):
                 fake.files[file] = cores + "\n"
     host = KvmHost.open("qemu:///system", fake)
-    assert host.describe().limits.kept == {
+    assert host.describe().limits.reach == {
         **dict.fromkeys(("vm100/0", "vm100/1", "vm100/emulator"), (0, 1)),
         **dict.fromkeys(("vm200/0", "vm200/1", "vm200/emulator"), (2, 3)),
     }
@@ -164,7 +164,7 @@ def test_guests_that_are_kept_apart_by_cpusets_are_placed_within_their_own() -> 
 
 
 @pytest.mark.parametrize(
-    ("words", "kept"),
+    ("words", "reach"),
     [
         ([], {}),
         (["-object", "memory-backend-ram,id=r,host-nodes=1,policy=bind"], {0: (2, 3), 1: (2, 3)}),
@@ -186,27 +186,27 @@ def test_guests_that_are_kept_apart_by_cpusets_are_placed_within_their_own() -> 
     ],
 )
 def test_vcpus_are_kept_at_their_memory_where_qemu_binds_it(
-    words: list[str], kept: dict[int, tuple[int, ...]]
+    words: list[str], reach: dict[int, tuple[int, ...]]
 ) -> None:
     fake = FakeKvm()
     fake.nodes = 2
     fake.files["/sys/devices/system/node/has_memory"] = "0-1\n"
     fake.add("vm", 100)
     fake.files["/proc/100/cmdline"] += "\0".join([*words, ""])
-    expected = {f"vm/{vcpu}": cores for vcpu, cores in kept.items()}
-    assert described(fake).limits.kept == expected
+    expected = {f"vm/{vcpu}": cores for vcpu, cores in reach.items()}
+    assert described(fake).limits.reach == expected
 
 
-@pytest.mark.parametrize(("memory", "kept"), [("0-1", {"vm/0": (0, 1)}), ("0", {}), ("", {})])
+@pytest.mark.parametrize(("memory", "reach"), [("0-1", {"vm/0": (0, 1)}), ("0", {}), ("", {})])
 def test_vcpus_are_kept_at_their_memory_where_a_cpuset_binds_it(
-    memory: str, kept: dict[str, tuple[int, ...]]
+    memory: str, reach: dict[str, tuple[int, ...]]
 ) -> None:
     fake = FakeKvm()
     fake.nodes = 2
     fake.add("vm", 100, vcpus=1)
     fake.files["/sys/devices/system/node/has_memory"] = memory + "\n"
     fake.files[fake._status(110)] = "Cpus_allowed_list:\t0-3\nMems_allowed_list:\t0\n"
-    assert described(fake).limits.kept == kept
+    assert described(fake).limits.reach == reach
 
 
 def test_vcpus_that_have_no_names_are_not_placed() -> None:

@@ -183,7 +183,7 @@ def test_weights_mean_nothing_to_pinned_guests_under_credit(scheduler: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("hard", "soft", "kept"),
+    ("hard", "soft", "reach"),
     [
         ("all", "all", {}),
         ("all", "none", {}),
@@ -193,10 +193,10 @@ def test_weights_mean_nothing_to_pinned_guests_under_credit(scheduler: str) -> N
     ],
 )
 def test_a_guest_with_a_soft_affinity_is_placed_within_it(
-    hard: str, soft: str, kept: dict[str, tuple[int, ...]]
+    hard: str, soft: str, reach: dict[str, tuple[int, ...]]
 ) -> None:
     vcpus = (replace(v, hard=hard, soft=soft) if v.domid == 1 else v for v in HERE.vcpus)
-    assert spec_of(SITE, replace(HERE, vcpus=tuple(vcpus))).limits.kept == kept
+    assert spec_of(SITE, replace(HERE, vcpus=tuple(vcpus))).limits.reach == reach
 
 
 def test_a_queue_that_does_not_obey_masks_the_knob() -> None:
