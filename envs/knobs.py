@@ -4,7 +4,7 @@ Pure functions over a ``HostSpec`` and ``Settings``. The same rules guard a pers
 a heuristic and an agent, in simulation and on a live host.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from envs.errors import IllegalSetting
 from envs.host import HostSpec, Knob, Settings
@@ -13,27 +13,28 @@ WEIGHT_LEVELS = (1, 2, 4, 8)
 """Credit boost: the multiples of its baseline weight that a domain may be given."""
 
 
-def violations(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterator[str]:
+def violations(spec: HostSpec, settings: Settings, *found: Settings) -> Iterator[str]:
     """Each rule that ``settings`` breaks on ``spec``, as a clause that names the culprit.
 
-    ``baseline`` is the setting as found: a knob that the host cannot set must stay as it was.
+    ``found`` is the host as it was found, and as it is where that is another: a part that is as in
+    one of them may stay or go back, whatever the host can set.
     """
-    yield from _placement(spec, settings, baseline)
-    yield from _weight(spec, settings, baseline)
-    yield from _tx_queue(spec, settings, baseline)
-    if settings.bridge != baseline.bridge and settings.bridge not in spec.limits.bridge:
+    yield from _placement(spec, settings, found)
+    yield from _weight(spec, settings, found)
+    yield from _tx_queue(spec, settings, found)
+    if settings.bridge not in (*spec.limits.bridge, *(one.bridge for one in found)):
         yield f"bridge mode {settings.bridge!r} {_cannot(spec, 'bridge')}"
     yield from _side_cores(spec, settings)
 
 
-def check(spec: HostSpec, settings: Settings, baseline: Settings) -> None:
-    """Raise IllegalSetting with every broken rule in one line."""
-    broken = list(violations(spec, settings, baseline))
+def check(spec: HostSpec, settings: Settings, *found: Settings) -> None:
+    """Raise IllegalSetting with every broken rule in one line. See ``violations``."""
+    broken = list(violations(spec, settings, *found))
     if broken:
         raise IllegalSetting("illegal setting: " + "; ".join(broken))
 
 
-def _placement(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterator[str]:
+def _placement(spec: HostSpec, settings: Settings, found: Sequence[Settings]) -> Iterator[str]:
     cores, reserved = frozenset(spec.core_ids), frozenset(settings.side_cores)
     backends = {backend.name for backend in spec.backends}
     yield from _keys("placement", settings.placement, backends | set(spec.vcpus))
@@ -43,7 +44,7 @@ def _placement(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterat
             yield f"placement of {key!r} leaves it without a core"
         for core in sorted(set(allowed) - cores):
             yield f"placement of {key!r} names core {core}, which the host does not have"
-        moved = set(allowed) != set(baseline.placement.get(key, ()))
+        moved = all(set(allowed) != set(one.placement.get(key, ())) for one in found)
         if not movable and moved:
             yield f"placement of {key!r} {_cannot(spec, 'placement')}"
         if moved and not set(allowed) <= set(spec.reach(key)):
@@ -54,11 +55,11 @@ def _placement(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterat
                 yield f"placement of {key!r} uses side-core {core}"
 
 
-def _weight(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterator[str]:
+def _weight(spec: HostSpec, settings: Settings, found: Sequence[Settings]) -> Iterator[str]:
     yield from _keys("weight", settings.weight, spec.domains)
     low, high = spec.limits.weight
     for domain, weight in settings.weight.items():
-        if weight == baseline.weight.get(domain):
+        if any(weight == one.weight.get(domain) for one in found):
             continue
         if domain not in spec.limits.weights:
             yield f"weight of {domain!r} {_cannot(spec, 'weight')}"
@@ -66,10 +67,10 @@ def _weight(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterator[
             yield f"weight {weight} of {domain!r} is outside {low}..{high}"
 
 
-def _tx_queue(spec: HostSpec, settings: Settings, baseline: Settings) -> Iterator[str]:
+def _tx_queue(spec: HostSpec, settings: Settings, found: Sequence[Settings]) -> Iterator[str]:
     yield from _keys("tx_queue", settings.tx_queue, spec.vifs)
     for vif, length in settings.tx_queue.items():
-        if length == baseline.tx_queue.get(vif):
+        if any(length == one.tx_queue.get(vif) for one in found):
             continue
         if spec.limits.tx_queue is None:
             yield f"tx_queue of {vif!r} {_cannot(spec, 'tx_queue')}"

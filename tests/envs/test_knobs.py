@@ -106,3 +106,10 @@ def test_all_broken_rules_are_told_at_once() -> None:
 def test_what_was_found_out_of_range_may_stay() -> None:
     found = settings(tx_queue={"v0": 1, "v1": 32})
     check(SPEC, found, found)
+
+
+def test_what_was_found_out_of_range_may_come_back() -> None:
+    found, now, other = (settings(tx_queue={"v0": n, "v1": 32}) for n in (1, 64, 2))
+    check(SPEC, found, found, now)
+    with pytest.raises(IllegalSetting, match="tx_queue 2 of 'v0' is outside"):
+        check(SPEC, other, found, now)

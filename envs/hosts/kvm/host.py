@@ -63,6 +63,7 @@ class KvmHost:
         self._site = found
         self._bypass_filters = bypass_filters
         self._spec: HostSpec | None = None
+        self._found: tuple[Settings, ...] = ()  # the one that was described, once it was
 
     @classmethod
     def open(
@@ -88,7 +89,8 @@ class KvmHost:
     def describe(self) -> HostSpec:
         """What the host has and what can be set on it. The first time it takes a second."""
         if self._spec is None:
-            _, present = self._read()
+            state, present = self._read()
+            self._found = (settings(self._site, state),)
             bare = self._describe(present, {})
             seen = self._measure(bare, LOOK)
             self._spec = self._describe(present, roles_of(bare, seen))
@@ -188,7 +190,7 @@ class KvmHost:
         """What is, what is wanted, and the steps in between; checked, nothing touched yet."""
         spec = self.describe()
         before, present = self._read()
-        knobs.check(spec, target, settings(self._site, before))
+        knobs.check(spec, target, *self._found, settings(self._site, before))
         after = wanted(self._site, before, present, target)
         return before, after, changes(self._site, before, after)
 

@@ -75,6 +75,7 @@ class LabHost:
         self._bypass_filters = bypass_filters
         self._plan = plan(lab.config)
         self._spec: HostSpec | None = None
+        self._found: tuple[Settings, ...] = ()  # the one that was described, once it was
         self._context = Context(plan=self._plan, lab=lab, folder=str(folder), cores=())
         self._context = msgspec.structs.replace(self._context, cores=self._cores())
 
@@ -107,7 +108,9 @@ class LabHost:
     def describe(self) -> HostSpec:
         """What the lab has and what can be set on it."""
         if self._spec is None:
-            self._spec = self._describe()
+            state, present = self._look()
+            self._found = (settings(self._context, state),)
+            self._spec = self._describe(present)
         return self._spec
 
     def settings(self) -> Settings:
@@ -200,7 +203,8 @@ class LabHost:
     def _planned(self, target: Settings) -> tuple[LabState, LabState]:
         """The state as it is and the one that a setting means. Raises IllegalSetting."""
         state, found = self._look()
-        knobs.check(self.describe(), target, settings(self._context, state))
+        spec = self.describe()
+        knobs.check(spec, target, *self._found, settings(self._context, state))
         return state, wanted(self._context, state, target, found.others)
 
     def _verify(self, after: LabState) -> None:
@@ -222,7 +226,7 @@ class LabHost:
             record.task(self._lab, "supervisor", self._lab.supervisor, texts)
             return linux.affinity(texts[f"{folder}/status"])
 
-    def _describe(self) -> HostSpec:
+    def _describe(self, present: BridgeFound) -> HostSpec:
         with naming(self.uri):
             cores = linux.topology(output(self.transport, linux.TOPOLOGY), self._context.cores)
         uname = output(self.transport, ("uname", "-r")).strip()
@@ -241,15 +245,14 @@ class LabHost:
             backends=tuple(Backend(name=g.backend, vifs=(g.vif,)) for g in names.guests),
             guests=(*io, *cpu),
             uplink=Uplink(name=UPLINK),
-            limits=self._limits(len(cores)),
+            limits=self._limits(len(cores), present.obstacles),
             softirq_in_tasks=linux.softirq_in_tasks(irq),
         )
 
-    def _limits(self, cores: int) -> Limits:
+    def _limits(self, cores: int, in_the_way: Sequence[str]) -> Limits:
         lab, why_not = self._lab, dict[Knob, str]()
         if lab.cgroup is None:
             why_not["weight"] = lab.why_not
-        in_the_way = self._look()[1].obstacles
         modes = BRIDGE_MODES
         if lab.direct or in_the_way:
             modes = modes[: 1 if in_the_way else 2]

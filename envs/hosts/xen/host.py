@@ -168,7 +168,8 @@ class XenHost:
         spec, described = self._describe()
         present, before = self._read()
         _same_guests(self._site.uri, described, present)
-        knobs.check(spec, target, settings(self._site, present, before))
+        found = settings(self._site, described, state_of(described))
+        knobs.check(spec, target, found, settings(self._site, present, before))
         after = wanted(self._site, present, before, target)
         return before, after, changes(self._site, present, before, after)
 

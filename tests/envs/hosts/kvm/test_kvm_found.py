@@ -209,6 +209,25 @@ def test_vcpus_are_kept_at_their_memory_where_a_cpuset_binds_it(
     assert described(fake).limits.reach == reach
 
 
+def test_what_was_found_out_of_reach_may_go_back_while_all_else_is_changed() -> None:
+    fake = FakeKvm()
+    fake.nodes = 2
+    fake.add("vm", 100, vcpus=1)
+    fake.links["vnet0"]["txqlen"] = 10000
+    fake.files["/sys/devices/system/node/has_memory"] = "0-1\n"
+    fake.files[fake._status(110)] = "Cpus_allowed_list:\t0-3\nMems_allowed_list:\t0\n"
+    host = KvmHost.open("qemu:///system", fake)
+    found = host.settings()
+    short = {"vnet0": 512}
+    near = {**found.placement, "vm/0": (1,)}
+    for tx_queue, placement in ((short, near), (short, found.placement), (found.tx_queue, near)):
+        target = msgspec.structs.replace(found, tx_queue=tx_queue, placement=placement)
+        host.apply(target)
+        assert host.settings() == target
+    with pytest.raises(IllegalSetting, match="'vm/0' leaves what its guest is bound to"):
+        host.apply(msgspec.structs.replace(found, placement={**near, "vm/0": (2, 3)}))
+
+
 def test_vcpus_that_have_no_names_are_not_placed() -> None:
     fake = FakeKvm()
     fake.add("vm", 100)

@@ -68,6 +68,21 @@ def test_a_setting_is_applied_read_back_and_taken_back(host: LabHost, recording:
     assert host.snapshot() == before
 
 
+def test_what_was_found_out_of_range_may_come_back(
+    host: LabHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, present = host._look()
+    for length in (10**6, 64):
+        queues = dict.fromkeys(state.tx_queue, length)
+        now = msgspec.structs.replace(state, tx_queue=queues)
+        monkeypatch.setattr(host, "_look", lambda now=now: (now, present))
+        host.describe()  # as it was found, the first time
+    target = msgspec.structs.replace(host.settings(), tx_queue=dict.fromkeys(queues, 10**6))
+    assert {change.knob for change in host.changes(target)} == {"tx_queue"}
+    with pytest.raises(IllegalSetting, match="outside"):
+        host.changes(msgspec.structs.replace(target, tx_queue=dict.fromkeys(queues, 10**6 + 1)))
+
+
 def test_guests_leave_a_side_core_before_the_poller_comes(
     host: LabHost, recording: Recording
 ) -> None:

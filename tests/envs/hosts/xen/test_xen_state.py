@@ -7,10 +7,12 @@ from msgspec.structs import replace
 from xen_world import BUSY, CORES, DOM0, G1, G2, SITE, present
 
 from envs import knobs
-from envs.errors import HostError
+from envs.errors import HostError, IllegalSetting
 from envs.host import Settings, from_json, to_json
 from envs.hosts.change import Change
+from envs.hosts.transport import RecordedTransport
 from envs.hosts.xen.dom0 import Queue
+from envs.hosts.xen.host import XenHost
 from envs.hosts.xen.spec import spec_of
 from envs.hosts.xen.state import XenState, remembered, settings, state_of, wanted
 from envs.hosts.xen.steps import changes, restoring
@@ -197,6 +199,21 @@ def test_a_guest_with_a_soft_affinity_is_placed_within_it(
 ) -> None:
     vcpus = (replace(v, hard=hard, soft=soft) if v.domid == 1 else v for v in HERE.vcpus)
     assert spec_of(SITE, replace(HERE, vcpus=tuple(vcpus))).limits.reach == reach
+
+
+def test_a_vcpu_that_was_found_out_of_reach_may_go_back_while_all_else_is_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    near = (replace(v, soft="2-3") if v.domid == 1 else v for v in HERE.vcpus)
+    here = replace(HERE, vcpus=tuple(near))
+    moved = replace(STOCK, placement={**STOCK.placement, "g1/0": (2,)})
+    host = XenHost(SITE, RecordedTransport([]))
+    monkeypatch.setattr(host, "_described", (spec_of(SITE, here), here))
+    monkeypatch.setattr(host, "_read", lambda: (here, wanted(SITE, here, STATE, moved)))
+    back = replace(STOCK, tx_queue=dict.fromkeys(STOCK.tx_queue, 64))
+    assert "placement" in {change.knob for change in host.changes(back)}
+    with pytest.raises(IllegalSetting, match="'g1/0' leaves"):
+        host.changes(replace(back, placement={**STOCK.placement, "g1/0": (1,)}))
 
 
 def test_a_queue_that_does_not_obey_masks_the_knob() -> None:
