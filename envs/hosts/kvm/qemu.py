@@ -9,6 +9,7 @@ Sources: qemu(1), ``vhost_task_create`` in ``kernel/vhost_task.c``, ``tun_chr_sh
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -38,8 +39,10 @@ _DESCRIPTOR = re.compile(r"/proc/[0-9]+/fdinfo/([0-9]{1,10})")
 _FD = re.compile(r"[0-9]{1,10}")
 _VCPU = re.compile(r"CPU ([0-9]{1,5})/\w+")
 _IOTHREAD = re.compile(r"IO (?!mon_)(\S+)")
-_RUN = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_RUN = re.compile(r"\b([0-9]{1,4})(?:-([0-9]{1,4}))?\b")
 _CPUS = re.compile(rf"(?:^|,)cpus={_RUN.pattern}")
+_NODES = re.compile(rf"(?:^|,)host-nodes={_RUN.pattern}")
+_MAX_NODE = 127  # MAX_NODES in include/sysemu/numa.h is one more
 _VHOST_TASK = re.compile(r"vhost-\d+")
 _VHOST_OWNER = re.compile(r"vhost-([0-9]{1,10})")
 
@@ -126,7 +129,7 @@ def process(pid: int, answers: Sequence[Result], kernel_workers: Sequence[int]) 
         rest=(pid, *sorted(set(names) - known - {pid})),
         taps=tuple(dict.fromkeys(by_descriptor[fd] for fd in sorted(by_descriptor))),
         macs=_macs(arguments, by_descriptor),
-        nodes={vcpu: nodes for vcpu in vcpus if (nodes := _nodes(arguments, vcpu))},
+        nodes=_nodes(arguments, vcpus),
         cgroups=texts.get(f"{folder}/cgroup", ""),
     )
 
@@ -195,22 +198,50 @@ def _macs(
     return {tap: mac_of[key] for key, tap in tap_of.items() if key in mac_of}
 
 
-def _nodes(arguments: Sequence[tuple[str, str]], vcpu: int) -> tuple[int, ...]:
-    """The nodes that the memory of the guest's cell with this VCPU is bound to, or all its memory.
+def _nodes(
+    arguments: Sequence[tuple[str, str]], vcpus: Iterable[int]
+) -> Mapping[int, tuple[int, ...]]:
+    """The nodes that each VCPU's memory is bound to: its cell's, or without cells the machine's.
 
     Memory that is only preferred there is as good as bound to who does not want to move it.
     """
-    bound: dict[str, set[int]] = {}
-    cell = ""
+    bound: dict[str, tuple[int, ...]] = {}
+    cells: list[tuple[str, str]] = []
+    machine = ""
     for option, text in arguments:
-        given = properties(text, "type")
+        given = properties(text)
         if option == "-object" and given.get("policy") in ("bind", "preferred"):
-            bound[given.get("id", "")] = _numbers(_RUN.finditer(given.get("host-nodes", "")))
-        if option == "-numa" and vcpu in _numbers(_CPUS.finditer(text)):
-            cell = given.get("memdev", "")
-    return tuple(sorted(bound.get(cell) or set().union(*bound.values())))
+            bound[given.get("id", "")] = _host_nodes(text)
+        elif option == "-numa":
+            cells.append((text, given.get("memdev", "")))
+        elif option in ("-machine", "-M"):
+            machine = given.get("memory-backend", machine)
+    memory = _of_cells(cells, vcpus) if cells else dict.fromkeys(vcpus, machine)
+    return {vcpu: bound[name] for vcpu, name in memory.items() if name in bound}
 
 
-def _numbers(runs: Iterable[re.Match[str]]) -> set[int]:
-    """The numbers in runs such as ``0`` and ``2-3``."""
-    return {n for run in runs for n in range(int(run[1]), int(run[2] or run[1]) + 1)}
+def _of_cells(cells: Iterable[tuple[str, str]], vcpus: Iterable[int]) -> Mapping[int, str]:
+    """The memory of each VCPU that is in a cell. QEMU has it in one, so the first is its own.
+
+    No VCPU is looked at twice: anybody may run a process with endless cells and threads.
+    """
+    memory: dict[int, str] = {}
+    left = sorted(vcpus)
+    for text, name in cells:
+        for run in _CPUS.finditer(text):
+            first, last = bisect_left(left, int(run[1])), bisect_right(left, int(run[2] or run[1]))
+            memory |= dict.fromkeys(left[first:last], name)
+            del left[first:last]
+    return memory
+
+
+def _host_nodes(text: str) -> tuple[int, ...]:
+    """The nodes that an object names: JSON has them in one list, else each run has a key."""
+    if text.startswith("{"):
+        runs = _RUN.finditer(properties(text).get("host-nodes", ""))
+    else:
+        runs = _NODES.finditer(text)
+    nodes: set[int] = set()
+    for run in runs:
+        nodes.update(range(int(run[1]), min(int(run[2] or run[1]), _MAX_NODE) + 1))
+    return tuple(sorted(nodes))

@@ -163,17 +163,29 @@ def test_guests_that_are_kept_apart_by_cpusets_are_placed_within_their_own() -> 
         host.apply(msgspec.structs.replace(found, placement={**found.placement, "vm100/0": (2,)}))
 
 
+MAIN = ("-machine", "pc-i440fx-9.2,usb=off,memory-backend=r", "-object")
+DIMM = ("-object", "memory-backend-file,id=dimm,host-nodes=1,policy=bind")
+
+
 @pytest.mark.parametrize(
     ("words", "reach"),
     [
         ([], {}),
-        (["-object", "memory-backend-ram,id=r,host-nodes=1,policy=bind"], {0: (2, 3), 1: (2, 3)}),
+        ([*MAIN, "memory-backend-ram,id=r,host-nodes=1,policy=bind"], {0: (2, 3), 1: (2, 3)}),
         (
-            ["-object", '{"qom-type":"memory-backend-ram","host-nodes":[1],"policy":"bind"}'],
+            [*MAIN, '{"qom-type":"memory-backend-ram","id":"r","host-nodes":[1],"policy":"bind"}'],
             {0: (2, 3), 1: (2, 3)},
         ),
-        (["-object", "memory-backend-ram,id=r,host-nodes=0-1,policy=bind"], {}),
-        (["-object", "memory-backend-ram,id=r,host-nodes=1,policy=interleave"], {}),
+        ([*MAIN, "memory-backend-ram,id=r,host-nodes=0-1,policy=bind"], {}),
+        ([*MAIN, "memory-backend-ram,id=r,host-nodes=0,host-nodes=1,policy=bind"], {}),
+        ([*MAIN, "memory-backend-ram,id=r,host-nodes=1,policy=interleave"], {}),
+        (DIMM, {}),
+        ([*MAIN, "memory-backend-ram,id=r", *DIMM], {}),
+        (
+            [*DIMM, "-numa", "node,cpus=0,memdev=dimm", "-numa", "node,cpus=1,memdev=free"],
+            {0: (2, 3)},
+        ),
+        ([*DIMM, "-numa", "node,memdev=dimm", "-numa", "cpu,node-id=0,socket-id=0"], {}),
         (
             [
                 *("-object", "memory-backend-ram,id=low,host-nodes=0,policy=bind"),
@@ -389,6 +401,14 @@ def test_a_guest_that_works_and_moves_next_to_nothing_is_cpu_bound(
     )
     assert roles_of(spec, seen) == {"vm": role}
     assert msgspec.json.encode(spec)
+
+
+def test_a_command_line_of_any_length_is_soon_read() -> None:
+    nodes = "memory-backend-ram,id=r,policy=bind" + ",host-nodes=0-9999" * 10_000
+    cells = "node,memdev=r" + ",cpus=0-9999" * 10_000
+    vcpus = range(3000)
+    bound = qemu._nodes([("-object", nodes), ("-numa", cells), ("-numa", cells)], vcpus)
+    assert bound == dict.fromkeys(vcpus, tuple(range(128)))
 
 
 def test_who_only_calls_a_process_vhost_or_qemu_does_not_disturb() -> None:
