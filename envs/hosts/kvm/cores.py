@@ -5,6 +5,7 @@ VCPUs then stay on the cores of these nodes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 
 from envs.host import Core
 from envs.hosts import cgroup, linux
@@ -18,55 +19,51 @@ MEMORY = "/sys/devices/system/node/has_memory"
 """The nodes that have memory; on a kernel without NUMA it is not there."""
 
 
-def cpuset_file(process: Process, cpuset: Controller | None) -> str:
-    """The file with the cores that a guest's whole cpuset lets it use."""
-    if cpuset is None:
-        return "/dev/null"
-    path = machine_group(cgroup.membership(process.cgroups, cpuset, "cpuset"))
-    name = "cpuset.cpus.effective" if cpuset.version == 2 else "cpuset.effective_cpus"
-    return f"{cpuset.root}{path}/{name}"
+def cpuset_files(process: Process, cpuset: Controller | None) -> tuple[str, ...]:
+    """The files that may hold a guest's cores, its own group's first and the root's last.
 
-
-def usable(
-    topology: str, files: Mapping[str, str], cpusets: Sequence[str], statuses: Mapping[str, str]
-) -> tuple[Core, ...]:
-    """The cores that guests may be placed on, though perhaps not every guest on each.
-
-    ``files`` has the texts of ``cpusets`` and ``ISOLATED``, ``statuses`` the ``status`` of every
-    thread: an isolated core is used where a guest is there already.
+    On version 2 a group has one only where its parent passes the controller on, else it has the
+    cores of the next group above that has one.
     """
-    online = {core.id for core in linux.online(topology)}
-    isolated = set(linux.core_list(files.get(ISOLATED, ""), ISOLATED))
-    used = {core for status in statuses.values() for core in linux.affinity(status)}
-    inside = [_cpuset(files, path, online) for path in cpusets]
-    return linux.topology(topology, (online - isolated | used & online) & set().union(*inside))
+    if cpuset is None:
+        return ()
+    path = machine_group(cgroup.membership(process.cgroups, cpuset, "cpuset"))
+    group = PurePosixPath(cpuset.root, path.lstrip("/"))
+    name = "cpuset.cpus.effective" if cpuset.version == 2 else "cpuset.effective_cpus"
+    above = (folder for folder in group.parents if folder.is_relative_to(cpuset.root))
+    return tuple(str(folder / name) for folder in (group, *above))
+
+
+def inside(
+    guest: Guest, cpusets: Sequence[str], online: set[int], texts: Mapping[str, str]
+) -> set[int]:
+    """The cores that a guest's threads may be placed on: of its cpuset, and not isolated.
+
+    An isolated core is the guest's where it is there already, and nobody else's. ``texts`` are
+    those of ``cpusets``, of ``ISOLATED`` and of the threads' ``status``.
+    """
+    own = next((path for path in cpusets if texts.get(path, "").strip()), "")
+    allowed = online & set(linux.core_list(texts[own], own)) if own else online
+    isolated = set(linux.core_list(texts.get(ISOLATED, ""), ISOLATED))
+    statuses = [texts[file] for file in guest.statuses.values() if file in texts]
+    used = {core for status in statuses for core in linux.affinity(status)}
+    return allowed - (isolated - used)
 
 
 def reach(
-    guest: Guest,
-    cpuset: str,
-    cores: Sequence[Core],
-    files: Mapping[str, str],
-    statuses: Mapping[str, str],
+    guest: Guest, within: set[int], cores: Sequence[Core], texts: Mapping[str, str]
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Each VCPU and backend that may not be placed on all ``cores``, with those it may have.
+    """Each thread that may not be placed on all ``cores``, with those it may have.
 
-    ``cpuset`` is the file of the guest's own; the texts are those of ``usable`` and of ``MEMORY``.
+    A guest's are ``within`` its own, and of these a VCPU's are by its memory if any are. ``texts``
+    are those of ``MEMORY`` and of the threads' ``status``.
     """
-    every = {core.id for core in cores}
-    inside = _cpuset(files, cpuset, every)
-    memory = set(linux.core_list(files.get(MEMORY, ""), MEMORY))
-    for key in (*guest.vcpus, *guest.backends):
-        able = inside
-        status = statuses.get(f"{guest.threads[key]}/status", "")
-        nodes = guest.nodes.get(key) or linux.memory_nodes(status)
-        if key in guest.vcpus and nodes and not memory <= set(nodes):
-            able = inside & {core.id for core in cores if core.node in nodes} or inside
-        if able != every:
+    memory = set(linux.core_list(texts.get(MEMORY, ""), MEMORY))
+    for key, file in guest.statuses.items():
+        able = within
+        if key in guest.vcpus:
+            nodes = guest.nodes.get(key) or linux.memory_nodes(texts.get(file, ""))
+            if nodes and not memory <= set(nodes):
+                able = within & {core.id for core in cores if core.node in nodes} or within
+        if len(able) < len(cores):
             yield key, tuple(sorted(able))
-
-
-def _cpuset(files: Mapping[str, str], path: str, every: set[int]) -> set[int]:
-    """Those of the cores that a cpuset has: all, where there is none."""
-    text = files.get(path, "").strip()
-    return every & set(linux.core_list(text, path)) if text else every

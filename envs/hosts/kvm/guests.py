@@ -54,6 +54,11 @@ class Guest(Record, frozen=True):
     weight_file: str = ""
     why_no_weight: str = ""
 
+    @property
+    def statuses(self) -> Mapping[str, str]:
+        """The file that tells where each thread may run, by its key."""
+        return {key: f"{folder}/status" for key, folder in self.threads.items()}
+
 
 def unique(names: Sequence[str]) -> list[str]:
     """The names, told apart by a number where two are equal, or one is the driver domain's."""

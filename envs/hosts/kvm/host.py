@@ -234,6 +234,7 @@ class KvmHost:
 
     def _limits(self, present: BridgeFound) -> Limits:
         site, why_not = self._site, dict[Knob, str]()
+        placed = (*site.vcpus, *site.backends)
         placeable = not site.immovable
         side_cores = len(site.cores) - 1 if placeable else 0
         if not placeable:
@@ -252,7 +253,7 @@ class KvmHost:
         return Limits(
             backends=placeable,
             guests=placeable,
-            reach=site.reach,
+            reach={key: site.reach[key] for key in placed if key in site.reach},
             weights=tuple(guest.name for guest in site.guests if guest.weight_file),
             weight=site.cpu.range if site.cpu else (1, 1),
             tx_queue=None if ours else TX_QUEUE,

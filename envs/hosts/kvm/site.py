@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from envs.errors import HostError, Unprivileged
 from envs.host import Core, Record
@@ -11,7 +12,7 @@ from envs.hosts.cgroup import Controller
 from envs.hosts.change import Command
 from envs.hosts.iproute import Link
 from envs.hosts.kvm import libvirt, qemu
-from envs.hosts.kvm.cores import ISOLATED, MEMORY, cpuset_file, reach, usable
+from envs.hosts.kvm.cores import ISOLATED, MEMORY, cpuset_files, inside, reach
 from envs.hosts.kvm.guests import Guest, guest_of, procs_file, unique, weighed
 from envs.hosts.kvm.libvirt import Libvirt
 from envs.hosts.kvm.qemu import Process
@@ -32,10 +33,10 @@ class Site(Record, frozen=True):
     """What stays as it is while a host is tuned.
 
     ``cores`` are those that may be used: online, not isolated from the scheduler unless a guest
-    is there already, and inside a guest's cpuset; ``reach`` has the cores of each thread that may
-    not have them all, and ``immovable`` is why none can be placed, empty where they can.
-    ``bridge`` is the one that most vifs are ports of, empty where there is none, ``ports`` are its
-    own and ``plugs`` the addresses known behind them.
+    is there already, and inside a guest's cpuset; ``reach`` has the cores of each thread, placed
+    or not, that may not have them all, and ``immovable`` is why none can be placed, empty where
+    they can. ``bridge`` is the one that most vifs are ports of, empty where there is none,
+    ``ports`` are its own and ``plugs`` the addresses known behind them.
     """
 
     uri: str
@@ -119,29 +120,31 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
     vifs = {vif for guest in guests for vif in guest.vifs}
     ports = [name for name, link in links.items() if bridge and link.master == bridge]
     outward = [name for name in ports if name not in vifs]
-    cpusets = [cpuset_file(process, cpuset) for process in processes]
-    limits, alone, adapters, irq, fdb, affinity = transport.run_all(
+    cpusets = [cpuset_files(process, cpuset) for process in processes]
+    limiting = (*chain(*cpusets, *(guest.statuses.values() for guest in guests)), ISOLATED, MEMORY)
+    limits, alone, adapters, irq, fdb = transport.run_all(
         (
-            reading(tuple(dict.fromkeys((*cpusets, ISOLATED, MEMORY)))),
+            reading(tuple(dict.fromkeys(limiting))),
             reading(tuple(dict.fromkeys(procs_file(guest) for guest in guests))),
             uplink.question(outward),
             linux.irq_time_query(printed(release).strip()),
             ("bridge", "-j", "fdb", "show", "br", bridge or "lo"),
-            reading([f"{folder}/status" for g in guests for folder in g.threads.values()]),
         ),
         timeout=PATIENCE,
     )
     adapter = uplink.uplink(adapters.out, bridge)
-    procs, sets, statuses = files_read(alone), files_read(limits), files_read(affinity)
-    cores = usable(printed(topology), sets, cpusets, statuses)
-    each = zip(guests, cpusets, strict=True)
+    procs, texts = files_read(alone), files_read(limits)
+    online = {core.id for core in linux.online(printed(topology))}
+    own = [inside(guest, sets, online, texts) for guest, sets in zip(guests, cpusets, strict=True)]
+    cores = linux.topology(printed(topology), set().union(*own))
+    each = zip(guests, own, strict=True)
     return Site(
         uri=uri,
         folder=folder,
         libvirt=via,
         guests=tuple(weighed(g, procs, via) for g in guests),
         cores=cores,
-        reach={k: v for guest, own in each for k, v in reach(guest, own, cores, sets, statuses)},
+        reach={k: v for guest, within in each for k, v in reach(guest, within, cores, texts)},
         immovable=next(_immovable(guests), ""),
         cpu=cpu,
         bridge=bridge,

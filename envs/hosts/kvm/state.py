@@ -177,15 +177,22 @@ def remembered(now: Values, then: Values) -> Values:
 
 
 def _placed(site: Site, found: Values, target: Settings) -> dict[str, Cores]:
-    """Where each thread may run: as the setting says; the others as found, but off side-cores."""
-    rest = tuple(core.id for core in site.cores if core.id not in target.side_cores)
+    """Where each thread may run: as the setting says; the others as found, but off side-cores.
+
+    Where that leaves nothing they go wherever else their guest may be, or stay if that is nowhere.
+    """
+
+    def off(cores: Cores) -> Cores:
+        return tuple(core for core in cores if core not in target.side_cores)
+
+    every = tuple(core.id for core in site.cores)
     affinity = dict(found.affinity)
     for key, cores in affinity.items():
         if key in target.placement:
             new = tuple(sorted(target.placement[key]))
             affinity[key] = cores if new == site.placed(cores) else new
         else:
-            affinity[key] = tuple(c for c in cores if c not in target.side_cores) or rest
+            affinity[key] = off(cores) or off(site.reach.get(key, every)) or cores
     return affinity
 
 

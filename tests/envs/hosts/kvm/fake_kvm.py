@@ -1,11 +1,13 @@
 """A KVM host that is only files in a dictionary, for what no test machine has.
 
 It answers the commands of the backend, and pins as libvirt and taskset do: ``virsh`` gives all
-threads of a group the group's cores, ``taskset`` gives one thread some of them.
+threads of a group the group's cores, ``taskset`` gives one thread some of them. As by the kernel,
+a thread gets those of them that are in its cpusets, and it is an error if none is.
 """
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePosixPath
 
 from envs.hosts import linux
 from envs.hosts.kvm import qemu
@@ -123,6 +125,8 @@ class FakeKvm:
             return Result(argv=argv, rc=0 if out or not greps else 1, out=out)
         except KeyError:
             return Result(argv=argv, rc=1, err=f"{argv[0]}: there is no such thing\n")
+        except OSError as error:
+            return Result(argv=argv, rc=1, err=f"{argv[0]}: {error}\n")
 
     def _ip(self, words: list[str]) -> str:
         match words:
@@ -132,7 +136,7 @@ class FakeKvm:
 
     def _taskset(self, words: list[str]) -> str:
         _, _, cores, tid = words
-        self.files[self._status(int(tid))] = f"Cpus_allowed_list:\t{cores}\n"
+        self._pin(int(tid), cores)
         return ""
 
     def _virsh(self, words: list[str]) -> str:
@@ -146,8 +150,18 @@ class FakeKvm:
                 file, tids = self.members[uuid, kind.removesuffix("pin") + "".join(which)]
                 self.files[file] = cores + "\n"
                 for tid in tids:
-                    self.files[self._status(tid)] = f"Cpus_allowed_list:\t{cores}\n"
+                    self._pin(tid, cores)
         return ""
+
+    def _pin(self, tid: int, cores: str) -> None:
+        own = next((file for file, tids in self.members.values() if tid in tids), "")
+        above = (f"{folder}/cpuset.cpus.effective" for folder in PurePosixPath(own).parents)
+        texts = [text for f in (own, *above) if (text := self.files.get(f, "").strip())]
+        outside = {c for text in texts for c in self.cores if c not in linux.core_list(text)}
+        inside = set(linux.core_list(cores)) - outside
+        if not inside:
+            raise OSError("Invalid argument")
+        self.files[self._status(tid)] = f"Cpus_allowed_list:\t{linux.as_list(inside)}\n"
 
     def _script(self, script: str, words: list[str]) -> str:
         heads = {qemu._TASKS: "/proc/{}/task/", qemu._TAPS: "/proc/{}/fdinfo/"}

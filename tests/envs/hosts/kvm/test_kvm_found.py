@@ -27,6 +27,25 @@ def described(fake: FakeKvm) -> HostSpec:
     return KvmHost.open("qemu:///system", fake).describe()
 
 
+def confine(fake: FakeKvm, pid: int, cores: str) -> None:
+    """Let all threads of a process run on these cores."""
+    for file in fake.files:
+        if file.startswith(f"/proc/{pid}/") and file.endswith("/status"):
+            fake.files[file] = f"Cpus_allowed_list:\t{cores}\n"
+
+
+def apart() -> FakeKvm:
+    """Two guests with cpusets of their own."""
+    fake = FakeKvm()
+    for pid, cores in ((100, "0-1"), (200, "2-3")):
+        fake.add(f"vm{pid}", pid, tap=f"tap{pid}")
+        confine(fake, pid, cores)
+        for file in fake.files:
+            if f"x2d{pid}." in file and file.endswith("effective"):
+                fake.files[file] = cores + "\n"
+    return fake
+
+
 @given(names)
 def test_a_name_comes_through_the_command_line_as_it_is(name: str) -> None:
     text = f"guest={name.replace(',', ',,')},debug-threads=on"
@@ -142,15 +161,45 @@ def test_cores_outside_a_guest_s_cpuset_are_left_alone() -> None:
     assert described(fake).core_ids == (0, 1, 2)
 
 
-def test_guests_that_are_kept_apart_by_cpusets_are_placed_within_their_own() -> None:
+def test_a_cpuset_above_a_guest_s_own_group_is_seen() -> None:
     fake = FakeKvm()
-    for pid, cores in ((100, "0-1"), (200, "2-3")):
+    fake.add("vm", 100)
+    confine(fake, 100, "2-3")
+    (effective,) = [f for f in fake.files if f.endswith("effective")]
+    del fake.files[effective]
+    fake.files["/sys/fs/cgroup/machine.slice/cpuset.cpus.effective"] = "2-3\n"
+    fake.files["/sys/fs/cgroup/cpuset.cpus.effective"] = "0-3\n"
+    assert described(fake).core_ids == (2, 3)
+
+
+def test_an_isolated_core_is_its_guest_s_alone() -> None:
+    fake = FakeKvm()
+    fake.files["/sys/devices/system/cpu/isolated"] = "3\n"
+    for pid in (100, 200):
         fake.add(f"vm{pid}", pid, tap=f"tap{pid}")
-        for file in list(fake.files):
-            if file.startswith(f"/proc/{pid}/") and file.endswith("/status"):
-                fake.files[file] = f"Cpus_allowed_list:\t{cores}\n"
-            if f"x2d{pid}." in file and file.endswith("effective"):
-                fake.files[file] = cores + "\n"
+        confine(fake, pid, "0-2")
+    fake.files[fake._status(110)] = "Cpus_allowed_list:\t3\n"
+    spec = described(fake)
+    assert spec.core_ids == (0, 1, 2, 3)
+    assert spec.limits.reach == dict.fromkeys(("vm200/0", "vm200/1", "vm200/emulator"), (0, 1, 2))
+
+
+def test_what_is_not_placed_leaves_a_side_core_within_its_guest_s_cpuset() -> None:
+    fake = apart()
+    fake.files[fake._status(101)] = "Cpus_allowed_list:\t0\n"
+    host = KvmHost.open("qemu:///system", fake)
+    found = host.settings()
+    place = {"vm100/emulator": (0,), "vm100/0": (1,), "vm100/1": (1,)}
+    host.apply(
+        msgspec.structs.replace(found, placement={**found.placement, **place}, side_cores=(0,))
+    )
+    assert fake.cores_of(101) == fake.cores_of(102) == (1,)
+    host.apply(found)
+    assert fake.cores_of(101) == (0,)
+
+
+def test_guests_that_are_kept_apart_by_cpusets_are_placed_within_their_own() -> None:
+    fake = apart()
     host = KvmHost.open("qemu:///system", fake)
     assert host.describe().limits.reach == {
         **dict.fromkeys(("vm100/0", "vm100/1", "vm100/emulator"), (0, 1)),

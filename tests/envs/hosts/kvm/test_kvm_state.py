@@ -10,6 +10,7 @@ from envs.errors import CommandFailed, HostError, NotApplied
 from envs.host import Settings
 from envs.hosts import linux
 from envs.hosts.kvm.host import KvmHost
+from envs.hosts.kvm.libvirt import Libvirt
 from envs.hosts.transport import Result
 
 PID, WORKERS = 100, (190, 191)
@@ -166,7 +167,7 @@ def test_another_guest_s_core_on_a_side_core_ends_the_reservation(
     fake: FakeKvm, host: KvmHost
 ) -> None:
     host.apply(side_core(host.settings()))
-    fake.run(("taskset", "-c", "-p", "0,1", "210"))
+    fake.run(Libvirt(uri="qemu:///system").pin(fake.uuids[1], "vcpu", "0", "0,1"))
     assert host.settings().side_cores == ()
 
 
