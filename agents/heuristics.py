@@ -19,7 +19,7 @@ from envs.host import Guest, HostSpec, Sample, Settings
 from envs.knobs import WEIGHT_LEVELS
 from envs.menu import Menu, Value
 from envs.reward import bandwidth, drop_share
-from envs.topology import llc_domains
+from envs.topology import llc_domains, packed
 
 Technique = Callable[[History, Settings], Settings]
 
@@ -64,7 +64,7 @@ def cache_aware(history: History, settings: Settings) -> Settings:
     for name, guests in served.items():
         if spec.limits.backends and not side:
             need = use[name] + sum(use[guest.name] for guest in guests)
-            homes[name] = _domain_with_room(domains, room, need)
+            homes[name] = _domain_with_room(_homes(spec, name, guests), room, need)
             core = _core_for_backend(homes[name], taken, room)
             place[name] = (core,)
             room[core] -= use[name]
@@ -76,8 +76,8 @@ def cache_aware(history: History, settings: Settings) -> Settings:
         free = tuple(core for core in spec.core_ids if core not in taken) or spec.core_ids
         for name, guests in served.items():
             near = tuple(core for core in free if core in homes[name])
-            place |= _fill(guests, use, near, free, room)
-    return replace(settings, placement=_within(history, place, side))
+            place |= _fill(spec, guests, use, near, free, room)
+    return replace(settings, placement=place)
 
 
 def pinned(history: History, settings: Settings) -> Settings:
@@ -85,21 +85,31 @@ def pinned(history: History, settings: Settings) -> Settings:
 
     They go round the cores from the uplink outwards, each backend beside the guests that it
     serves, and round again where there are more of them than cores. CPU-bound guests have what
-    cores are left, or else all. Side-cores stay with the backends.
+    cores are left, or else all. Side-cores stay with the backends. What may be on some cores only
+    goes round these.
     """
     spec = history.spec
     place, side = dict(settings.placement), frozenset(settings.side_cores)
     cores = [core for domain in llc_domains(spec) for core in domain if core not in side]
     idle = dict.fromkeys([*(b.name for b in spec.backends), *(g.name for g in spec.guests)], 0.0)
-    names: list[str] = []
+    wanted: dict[str, tuple[int, ...]] = {}
     for backend, guests in _served(spec, idle).items():
-        names += [backend] if spec.limits.backends and not side else []
-        names += [v for guest in guests for v in guest.vcpus] if spec.limits.guests else []
-    place |= {name: (cores[i % len(cores)],) for i, name in enumerate(names)}
+        if spec.limits.backends and not side:
+            wanted[backend] = packed(_homes(spec, backend, guests))
+        if spec.limits.guests:
+            wanted |= {v: spec.within(v, cores) for guest in guests for v in guest.vcpus}
+    pins = dict.fromkeys(cores, 0)
+    for name, able in wanted.items():
+        if able:
+            core = min(able, key=lambda core: pins[core])
+            pins[core] += 1
+            place[name] = (core,)
     if spec.limits.guests:
-        rest = tuple(sorted(cores[len(names) :] or cores))
-        place |= {v: rest for g in spec.guests if g.role == "cpu" for v in g.vcpus}
-    return replace(settings, placement=_within(history, place, side))
+        every = sorted(cores)
+        left = [core for core in every if not pins[core]] or every
+        for vcpu in (v for guest in spec.guests if guest.role == "cpu" for v in guest.vcpus):
+            place[vcpu] = spec.within(vcpu, left) or spec.within(vcpu, every) or place[vcpu]
+    return replace(settings, placement=place)
 
 
 def credit_stealing(
@@ -172,19 +182,14 @@ HEURISTICS: tuple[Heuristic, ...] = (
 """Stock, every technique alone, each paper's together, both papers', and the expert's pinning."""
 
 
-def _within(
-    history: History, place: Mapping[str, tuple[int, ...]], side: frozenset[int]
-) -> Mapping[str, tuple[int, ...]]:
-    """The placement; what is bound to some cores gets those of them that it was to have, or all.
+def _homes(spec: HostSpec, backend: str, guests: Iterable[Guest]) -> list[tuple[int, ...]]:
+    """What a backend may use of each LLC domain: of those where its guests may be, else of all.
 
-    Who pins by hand would not move a guest away from its memory.
+    The domain nearest to the uplink is first.
     """
-    within = dict(place)
-    for key, reach in history.spec.limits.reach.items():
-        if place[key] != history.baseline.placement[key]:
-            inside = tuple(core for core in place[key] if core in reach)
-            within[key] = inside or tuple(core for core in reach if core not in side)
-    return within
+    own = [spec.within(backend, domain) for domain in llc_domains(spec)]
+    theirs = {core for guest in guests for vcpu in guest.vcpus for core in spec.reach(vcpu)}
+    return [cores for cores in own if theirs.intersection(cores)] or [c for c in own if c]
 
 
 def _served(spec: HostSpec, use: Mapping[str, float]) -> dict[str, list[Guest]]:
@@ -220,19 +225,26 @@ def _core_for_backend(domain: tuple[int, ...], taken: set[int], room: dict[int, 
 
 
 def _fill(
+    spec: HostSpec,
     guests: Iterable[Guest],
     use: Mapping[str, float],
     near: tuple[int, ...],
     free: tuple[int, ...],
     room: dict[int, float],
 ) -> dict[str, tuple[int, ...]]:
-    """VCPUs onto ``near`` while they fit, then onto ``free``; ``room`` is used up as they go."""
+    """VCPUs onto ``near`` while they fit, then onto ``free``; ``room`` is used up as they go.
+
+    One that may be on neither stays where it is.
+    """
     place: dict[str, tuple[int, ...]] = {}
     for guest in guests:
         need = use[guest.name] / len(guest.vcpus)
         for vcpu in guest.vcpus:
-            cores = near if near and sum(room[core] for core in near) >= need else free
-            place[vcpu] = cores
+            cores = spec.within(vcpu, near)
+            if not cores or sum(room[core] for core in cores) < need:
+                cores = spec.within(vcpu, free)
+            if cores:
+                place[vcpu] = cores
             for core in cores:
                 room[core] -= need / len(cores)
     return place

@@ -6,7 +6,7 @@ interval, and ``Host`` is the protocol that yields them. All records go to JSON 
 ``to_json`` and ``from_json``; unknown keys are refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
@@ -135,6 +135,11 @@ class HostSpec(Record, frozen=True):
     def reach(self, key: str) -> tuple[int, ...]:
         """The cores that a backend or VCPU may be placed on."""
         return self.limits.reach.get(key, self.core_ids)
+
+    def within(self, key: str, cores: Iterable[int]) -> tuple[int, ...]:
+        """Those of some cores that a backend or VCPU may be placed on."""
+        reach = frozenset(self.reach(key))
+        return tuple(core for core in cores if core in reach)
 
     def guest_of(self, key: str) -> Guest:
         """The guest that owns a VCPU or a vif.

@@ -141,25 +141,27 @@ class Menu:
         return not any(violations(self.spec, target, self.baseline))
 
     def _reserve(self, now: Settings, cores: tuple[int, ...], polling: bool) -> Settings:
-        """Reserve ``cores``: every backend onto them, every VCPU off them.
+        """Reserve ``cores``: every backend onto them, and off them every VCPU that is there.
 
         Side-cores that were reserved before are dropped first, which returns the backends and
         the VCPUs to their placement at the baseline.
         """
-        limits = self.spec.limits
+        spec, limits = self.spec, self.spec.limits
         place = dict(self.baseline.placement if now.side_cores else now.placement)
         if cores == self.baseline.side_cores:
             place = dict(self.baseline.placement)
         elif cores:
             reserved = frozenset(cores)
-            rest = tuple(core for core in self.spec.core_ids if core not in reserved)
+            rest = tuple(core for core in spec.core_ids if core not in reserved)
             if limits.backends:
-                for backend in self.spec.backends:
-                    place[backend.name] = self._within(backend.name, cores) or place[backend.name]
+                for backend in spec.backends:
+                    own = spec.within(backend.name, cores)
+                    place[backend.name] = own or place[backend.name]
             if limits.guests:
-                for vcpu in self.spec.vcpus:
+                for vcpu in spec.vcpus:
                     left = tuple(core for core in place[vcpu] if core not in reserved)
-                    place[vcpu] = self._within(vcpu, left) or self._within(vcpu, rest)
+                    if left != place[vcpu]:
+                        place[vcpu] = spec.within(vcpu, left) or spec.within(vcpu, rest)
         return msgspec.structs.replace(now, placement=place, side_cores=cores, polling=polling)
 
     def _backend(self, name: str, now: Settings) -> list[Value]:
@@ -194,10 +196,6 @@ class Menu:
         base = self.baseline.placement[key]
         offered = dict.fromkeys([now.placement[key], *sets])
         return [Value(cores=cores, baseline=cores == base) for cores in offered]
-
-    def _within(self, key: str, cores: tuple[int, ...]) -> tuple[int, ...]:
-        reach = frozenset(self.spec.reach(key))
-        return tuple(core for core in cores if core in reach)
 
     def _sets(self, among: frozenset[int]) -> list[tuple[int, ...]]:
         """All cores of ``among``, each LLC domain's, each alone; no set twice."""

@@ -1,6 +1,6 @@
 """Random hosts and their settings as found, for property tests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from hypothesis import strategies as st
@@ -49,7 +49,6 @@ def hosts(draw: st.DrawFn) -> tuple[HostSpec, Settings]:
         else tuple(Backend(name=f"b{vif}", vifs=(vif,)) for vif in vifs)
     )
     keys = [*(backend.name for backend in backends), *(v for g in guests for v in g.vcpus)]
-    sets = st.lists(st.sampled_from(ids), min_size=1, unique=True).map(sorted).map(tuple)
     domains = ["dom0", *(guest.name for guest in guests)]
     spec = HostSpec(
         uri="sim:random",
@@ -62,7 +61,7 @@ def hosts(draw: st.DrawFn) -> tuple[HostSpec, Settings]:
         limits=Limits(
             backends=draw(st.booleans()),
             guests=draw(st.booleans()),
-            reach=draw(st.dictionaries(st.sampled_from(keys), sets, max_size=3)),
+            reach=draw(st.dictionaries(st.sampled_from(keys), sets(ids), max_size=3)),
             weights=tuple(draw(st.lists(st.sampled_from(domains), unique=True))),
             weight=(1, draw(st.sampled_from([256, 1024, 65535]))),
             tx_queue=draw(st.sampled_from([None, (1, 512), (8, 10000)])),
@@ -71,12 +70,29 @@ def hosts(draw: st.DrawFn) -> tuple[HostSpec, Settings]:
             polling=draw(st.booleans()),
         ),
     )
+    most = min(spec.limits.side_cores, len(ids) - 1)
+    side = draw(st.one_of(st.just(()), sets(ids[:most]))) if most else ()
+    off = tuple(core for core in ids if core not in side)
     baseline = Settings(
-        placement={key: draw(st.one_of(st.just(ids), sets)) for key in keys},
+        placement={
+            **{backend.name: side or draw(places(ids)) for backend in backends},
+            **{vcpu: draw(places(off)) for vcpu in spec.vcpus},
+        },
         weight=dict.fromkeys(domains, 256),
         tx_queue={vif: draw(st.sampled_from([32, 500, 1000])) for vif in vifs},
+        side_cores=side,
     )
     return spec, baseline
+
+
+def sets(cores: Sequence[int]) -> st.SearchStrategy[tuple[int, ...]]:
+    """Some of the cores."""
+    return st.lists(st.sampled_from(cores), min_size=1, unique=True).map(sorted).map(tuple)
+
+
+def places(cores: Sequence[int]) -> st.SearchStrategy[tuple[int, ...]]:
+    """All cores, as likely as some of them."""
+    return st.one_of(st.just(tuple(cores)), sets(cores))
 
 
 def samples(spec: HostSpec) -> st.SearchStrategy[Sample]:

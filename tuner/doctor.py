@@ -166,7 +166,7 @@ def knobs(spec: HostSpec) -> Iterator[KnobFound]:
     low, high = limits.weight
     cores = f"up to {limits.side_cores} of {len(spec.cores)} cores; backends "
     within: dict[Knob, str] = {
-        "placement": " and ".join(placed) + _bound(limits),
+        "placement": " and ".join(placed) + (_bound(limits) if placed else ""),
         "weight": f"{', '.join(limits.weights)}: {low} to {high}" if limits.weights else "",
         "tx_queue": "{} to {} packets".format(*limits.tx_queue) if limits.tx_queue else "",
         "bridge": ", ".join(limits.bridge) if len(limits.bridge) > 1 else "",

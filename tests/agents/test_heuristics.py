@@ -73,6 +73,22 @@ def test_guests_that_would_overfill_the_domain_may_use_any_core_but_the_backends
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("liao-cache", {"netback": (2,), "web/0": (3,), "db/0": (3,), "burn/0": (0, 1, 2, 3)}),
+        ("expert", {"netback": (2,), "web/0": (3,), "db/0": (2,), "burn/0": (0, 1)}),
+    ],
+)
+def test_a_backend_goes_where_its_guests_may_be_and_each_of_them_stays_there(
+    name: str, expected: dict[str, tuple[int, ...]]
+) -> None:
+    limits = replace(SPEC.limits, reach=dict.fromkeys(("web/0", "db/0"), (2, 3)))
+    seen = replace(sample(), guest_cpu={"web": 0.3, "db": 0.3, "burn": 0.9})
+    bound = replace(START, spec=replace(SPEC, limits=limits), baseline_sample=seen)
+    assert propose(name, bound).placement == expected
+
+
 def test_credit_stealing_boosts_the_driver_domain_alone() -> None:
     assert propose("liao-credit") == replace(BASELINE, weight={**BASELINE.weight, "dom0": 2048})
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from envs.decision import Decision
 from envs.host import Backend, Core, Guest, HostSpec, Limits, Settings, Uplink
 from envs.knobs import check
-from envs.menu import KINDS, MAX_VALUES
+from envs.menu import KINDS, MAX_VALUES, Kind, Menu, Value
 
 CORES = tuple(Core(id=i, llc=i // 2, node=i // 4, sibling=i) for i in range(8))
 ALL = tuple(range(8))
@@ -200,6 +200,39 @@ def test_a_vcpu_is_also_offered_the_sets_without_cores_that_backends_have_alone(
     assert (0, 1, 3, 4, 5, 6, 7) in offered
     assert [cores for cores in offered if len(cores) == 2] == [(2, 3), (0, 1), (4, 5), (6, 7)]
     assert (3,) in offered
+
+
+BOUND = {"web/0": (4, 5, 6), "nb1": (2, 4, 5)}
+
+
+def offered(menu: Menu, kind: Kind, subject: str, now: Settings) -> list[tuple[int, ...]]:
+    return [value.cores for value in menu.values(kind, subject, now)]
+
+
+def test_what_is_bound_to_some_cores_is_offered_sets_of_these() -> None:
+    menu = Menu(host(reach=BOUND), found())
+    assert offered(menu, "io_vcpu", "web/0", found()) == [ALL, (4, 5, 6), (4, 5), (6,), (4,), (5,)]
+    assert offered(menu, "backend", "nb1", found()) == [ALL, (2, 4, 5), (2,), (4, 5), (4,), (5,)]
+
+
+def test_what_is_bound_to_some_cores_gets_those_of_them_that_are_reserved_or_are_not() -> None:
+    menu = Menu(host(reach=BOUND), found())
+    now = menu.settle("side_cores", "", Value(cores=(2, 6)), found())
+    assert now.placement == {
+        "nb0": (2, 6),
+        "nb1": (2,),
+        "web/0": (4, 5),
+        **dict.fromkeys(("burn/0", "db/0"), (0, 1, 3, 4, 5, 7)),
+    }
+    assert offered(menu, "io_vcpu", "web/0", now) == [(4, 5), (4,), (5,)]
+    assert offered(menu, "backend", "nb1", now) == [(2,)]
+
+
+def test_a_vcpu_that_was_found_out_of_reach_stays_there_while_its_cores_are_not_reserved() -> None:
+    away = msgspec.structs.replace(found(), placement={**found().placement, "web/0": (0, 1)})
+    menu = Menu(host(reach=BOUND), away)
+    for side, place in (((2,), (0, 1)), ((0,), (4, 5, 6))):
+        assert menu.settle("side_cores", "", Value(cores=side), away).placement["web/0"] == place
 
 
 def test_a_weight_is_a_level_of_the_baseline_clipped_to_the_range() -> None:

@@ -60,6 +60,14 @@ def test_every_knob_is_told_with_its_limits_or_with_the_reason() -> None:
     assert found["placement"].within == "backends and guests"
 
 
+def test_who_may_be_on_some_cores_only_is_told_where_placements_can_be_set() -> None:
+    bound = replace(SPEC.limits, reach={"web/0": (1, 2)})
+    fixed = replace(bound, backends=False, guests=False, why_not={"placement": "no names"})
+    found, immovable = (next(doctor.knobs(replace(SPEC, limits=one))) for one in (bound, fixed))
+    assert found.within == "backends and guests; web/0 on 1,2 only"
+    assert (immovable.settable, immovable.within, immovable.why_not) == (False, "", "no names")
+
+
 def test_what_fights_the_tuner_is_named_once_with_a_remedy() -> None:
     found = examined(running="tuned\nirqbalance\ntuned\n")
     assert [rival.name for rival in found.rivals] == ["tuned", "irqbalance"]
