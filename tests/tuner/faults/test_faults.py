@@ -1,7 +1,9 @@
 """One fault of every kind, at a step of a transaction: the host is as it must be, and says why."""
 
+import time
 from collections.abc import Iterator
 from math import inf
+from pathlib import Path
 
 import pytest
 from fault_table import table
@@ -9,7 +11,7 @@ from kinds import kinds
 from lab_subject import LabSubject
 from msgspec.structs import replace
 from throw import Look, Row, Target, how_soon, throw_at
-from traffic import longest
+from traffic import Traffic, longest
 
 KINDS = (
     "tuner SIGKILL",
@@ -158,16 +160,24 @@ def test_how_soon_a_host_was_as_it_must_be(
 
 
 @pytest.mark.parametrize(
-    ("counts", "seconds"),
+    ("counts", "lasted", "seconds"),
     [
-        ("", 0.0),
-        ("1.0 a:1 b:1\n2.0 a:2 b:2\n", 0.0),
-        ("1.0 a:1\n2.0 a:1\n3.0 a:1\n4.0 a:2\n", 2.0),
-        ("1.0 a:0\n9.0 a:0\n", 0.0),  # nothing has gone to it yet
-        ("1.0 a:1 c:1\n9.0 a:2 c:1\n", 0.0),  # not asked for
-        ("1.0 a:1 b:1\n2.0 a:2\n9.0 a:3 b:2\n", 0.0),  # away meanwhile
-        ("1.0 a:1\n9.0 a", 0.0),  # cut off
+        ("", 1.0, inf),  # nothing was counted
+        ("1.0 a:1 b:1\n2.0 a:2 b:2\n", 1.0, 1.0),
+        ("1.0 a:1 b:1\n2.0 a:2 b:2\n", 4.0, 3.0),  # not to the end
+        ("1.0 a:1 b:1\n2.0 a:2 b:1\n3.0 a:3 b:1\n4.0 a:4 b:2\n", 3.0, 3.0),
+        ("1.0 a:1 b:1\n2.0 a:2 b:2\n9.0 a:3 b:3\n", 8.0, 7.0),  # nobody looked meanwhile
+        ("1.0 a:1 b:1\n2.0 a:2\n9.0 a:3 b:2\n", 8.0, 8.0),  # away meanwhile
+        ("1.0 a:1 b:1\n9.0 a:2 b:1\n", 8.0, inf),  # nothing has gone to it
+        ("1.0 a:1 b:1 c:1\n2.0 a:2 b:2 c:1\n", 1.0, 1.0),  # not asked for
+        ("1.0 a:1 b:1\n2.0 a:2 b:2\n9.0 a", 1.0, 1.0),  # cut off
     ],
 )
-def test_how_long_a_vif_carried_nothing(counts: str, seconds: float) -> None:
-    assert longest(counts, {"a", "b"}) == seconds
+def test_how_long_a_vif_carried_nothing(counts: str, lasted: float, seconds: float) -> None:
+    assert longest(counts, ("a", "b"), lasted) == seconds
+
+
+def test_traffic_whose_counts_have_ended_stood_still_for_ever(tmp_path: Path) -> None:
+    with Traffic(tmp_path, vifs=(), inside=lambda _argv: ("true",)) as traffic:
+        time.sleep(0.5)
+        assert traffic.stood_still(()) == inf

@@ -7,9 +7,15 @@ counters of the vifs; both run where they are told to, with the standard library
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Self
+
+PATIENCE = 30.0
+"""Seconds within which traffic has to flow; without any it is a standstill all along."""
 
 Enter = Callable[[Sequence[str]], Sequence[str]]
 """A command as it is run somewhere."""
@@ -52,6 +58,7 @@ class Traffic:
 
         Without addresses nothing is sent: there is traffic already.
         """
+        self._vifs = vifs
         self._counts = folder / "counts"
         self._commands = [(inside(("python3", "-ISc", COUNT, *vifs)), self._counts)]
         if addresses:
@@ -65,33 +72,48 @@ class Traffic:
                 self._processes.append(
                     subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, process_group=0)
                 )
+        patient_until = time.monotonic() + PATIENCE
+        while not self._flows() and time.monotonic() < patient_until:
+            time.sleep(0.05)
+        self._began, self._skipped = time.monotonic(), self._counts.stat().st_size
         return self
 
     def __exit__(self, *_: object) -> None:
         for process in self._processes:
-            os.killpg(process.pid, signal.SIGKILL)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def stood_still(self, vifs: Iterable[str]) -> float:
-        """The longest time, in seconds, for which any of ``vifs`` carried nothing to its guest."""
-        return longest(self._counts.read_text(), set(vifs))
+        """The longest time, in seconds, for which any of ``vifs`` carried nothing to its guest.
+
+        It is without end where what counts or sends has ended; so ask within the block.
+        """
+        if any(process.poll() is not None for process in self._processes):
+            return inf
+        lasted = time.monotonic() - self._began
+        counts = self._counts.read_text()[self._skipped :]
+        return longest(counts.partition("\n")[2], vifs, lasted)
+
+    def _flows(self) -> bool:
+        return longest(self._counts.read_text(), self._vifs, 0.0) < inf
 
 
-def longest(counts: str, vifs: set[str]) -> float:
-    """The longest time without a packet in lines of ``TIME VIF:PACKETS ...``.
+def longest(counts: str, vifs: Iterable[str], lasted: float) -> float:
+    """The longest time without a packet to one of ``vifs``, in lines of ``TIME VIF:PACKETS ...``.
 
-    A vif is only counted once something has gone to it, and for as long as it is there.
+    It runs from one line that has more packets than before to the next: nobody saw any in between.
+    So time without lines counts, up to the end of as much as it ``lasted``, and a vif that never
+    got a packet stood still for ever.
     """
+    lines = [line.split() for line in counts.split("\n")[:-1]]  # the last may be cut off
+    samples = [(float(time), dict(pair.split(":") for pair in pairs)) for time, *pairs in lines]
     found = 0.0
-    since: dict[str, tuple[float, str]] = {}
-    for line in counts.split("\n")[:-1]:  # the last may be cut off
-        time, *pairs = line.split()
-        now = dict(pair.split(":") for pair in pairs)
-        for vif in vifs & now.keys():
-            began, before = since.get(vif, (float(time), now[vif]))
-            if now[vif] == before and before != "0":
-                found = max(found, float(time) - began)
-            else:
-                began = float(time)
-            since[vif] = began, now[vif]
+    for vif in vifs:
+        there = [(time, int(now[vif])) for time, now in samples if vif in now]
+        rises = [time for (_, before), (time, now) in pairwise(there) if now > before]
+        if not rises:
+            return inf
+        end = max(samples[-1][0], samples[0][0] + lasted)
+        found = max(found, *(late - soon for soon, late in pairwise([samples[0][0], *rises, end])))
     return found
