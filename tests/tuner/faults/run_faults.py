@@ -2,10 +2,11 @@
 
     sudo env PYTHONPATH=.:tests .venv/bin/python tests/tuner/faults/run_faults.py lab --count 500
 
-Fault, play and call follow from the seed and the number alone; those of the plays that came later
-have the numbers from 1000 on (``--first 1000``). A run that was cut off goes on
-where it ended; it waits for as long as the file that ``--pause`` names is there. Most of the time
-a fault is waited for: ``--labs 3`` throws at three labs at once, one fault at a time at each.
+Fault, play and call follow from the seed and the number alone; plays that came later have the
+numbers from 1000 on (``--first 1000``), faults once a command is done, whose reply is lost, those
+from 2000 on. A run that was cut off goes on where it ended; it waits for as long as the file that
+``--pause`` names is there. Most of the time a fault is waited for: ``--labs 3`` throws at three
+labs at once, one fault at a time at each.
 """
 
 import argparse

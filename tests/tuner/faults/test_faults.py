@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 from fault_table import table
+from faulty import Course, Faulty, hang, once_done, refuse
 from kinds import kinds
 from lab_subject import LabSubject
 from msgspec.structs import replace
 from throw import Look, Row, Target, how_soon, throw_at
 from traffic import Traffic, longest
+
+from envs.errors import CommandFailed
+from envs.hosts.transport import LocalTransport
 
 KINDS = (
     "tuner SIGKILL",
@@ -29,6 +33,9 @@ KINDS = (
     "edit by hand",
     "guest destroyed",
     "vif removed",
+    "tuner SIGKILL once done",
+    "connection cut once done",
+    "command refused once done",
 )
 
 
@@ -181,3 +188,13 @@ def test_traffic_whose_counts_have_ended_stood_still_for_ever(tmp_path: Path) ->
     with Traffic(tmp_path, vifs=(), inside=lambda _argv: ("true",)) as traffic:
         time.sleep(0.5)
         assert traffic.stood_still(()) == inf
+
+
+def test_a_fault_once_a_command_is_done_loses_its_reply_alone(tmp_path: Path) -> None:
+    course = Course(1, once_done(refuse))
+    faulty = Faulty(LocalTransport(), course, together=False)
+    for name in "abc":
+        faulty.run(("touch", str(tmp_path / name)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+    with pytest.raises(CommandFailed, match="before the reply came"):
+        Faulty(LocalTransport(), Course(0, once_done(hang(0.0))), together=False).run(("true",))

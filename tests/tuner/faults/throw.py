@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from child import Child, Say
 from faulty import Course
-from kinds import BLOCKED, BY_SSH, EDIT, SILENCE, fault, kinds
+from kinds import BLOCKED, EDIT, ONCE_DONE, by_ssh, fault, kinds, silence
 from limits import STOOD_STILL, limits_of
 from plays import KEEPING, PLAYS, playing
 from subject import Mishap, Readings, Subject, Wire
@@ -32,7 +32,10 @@ LONGEST = 900.0
 BUSY_STEPS = ("lock", "describe", "confirm by hand")
 """Steps at which the lock is for others: before it is taken, and after it was let go of."""
 LATER_PLAYS, LATER = ("hold",), 1000
-"""The faults of plays that came later have numbers of their own, for others must keep theirs."""
+"""What came later has numbers of its own, for others must keep theirs.
+
+Plays have those from 1000 on, and faults once a command is done, in all plays, those from 2000 on.
+"""
 
 
 class Row(Record, frozen=True):
@@ -140,10 +143,10 @@ class Target:
 
     def draw(self, number: int, seed: int) -> tuple[str, str, int]:
         """The fault of a number, the play, and the call: every cell before any again."""
-        later = number >= LATER
-        if later and not set(LATER_PLAYS) <= self.calls.keys():
+        series = number // LATER
+        if series and not set(LATER_PLAYS) <= self.calls.keys():
             self.rehearse(*LATER_PLAYS, "go back")
-        cells = [cell for cell in self.cells() if (cell[1] in LATER_PLAYS) == later]
+        cells = [cell for cell in self.cells() if _series(*cell) == series]
         Random(seed).shuffle(cells)  # noqa: S311 - a draw, not a secret
         kind, play, step = cells[number % LATER % len(cells)]
         calls = [at for at, name in enumerate(self.calls[play]) if name == step]
@@ -172,7 +175,7 @@ def throw_at(target: Target, kind: str, play: str, at: int, number: int = 0) -> 
         target.play("keep")
     watched = [vif for vif in subject.vifs if vif != mishap.vif]
     with ExitStack() as stack:
-        wire = stack.enter_context(subject.wire()) if kind in BY_SSH else None
+        wire = stack.enter_context(subject.wire()) if by_ssh(kind) else None
         traffic = stack.enter_context(subject.traffic())
         began = time.monotonic()
         child = Child(_work(subject, kind, play, at, wire))
@@ -253,7 +256,7 @@ def _watch(
             outcome = _match(subject, child, mishap, play)
             looks.append(Look(now, time.monotonic(), outcome))
         if ended and (outcome != NOT_BACK or not thrown or now > end + limit):
-            return outcome, how_soon(looks, thrown, SILENCE.get(kind, 0.0), end)
+            return outcome, how_soon(looks, thrown, silence(subject, kind), end)
         if kind == BLOCKED and thrown and not ended and now > thrown + limit:
             child.kill()
         if not ended and now > began + LONGEST:
@@ -354,6 +357,11 @@ def _undo(host: LiveHost) -> None:
         recover(held)
         while held.journal.standing().generations:
             roll_back(held, force=True)
+
+
+def _series(kind: str, play: str, _step: str) -> int:
+    """Which thousand the numbers of a cell are in."""
+    return 2 if kind in ONCE_DONE else 1 if play in LATER_PLAYS else 0
 
 
 def _apart(subject: Subject, work: Callable[[LiveHost, Say], None]) -> Child:
