@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 from limits import STOOD_STILL, kind_of, limits_of
-from throw import NEVER, Row
+from row import NEVER, Row
 
 
 def read(path: Path) -> list[Row]:

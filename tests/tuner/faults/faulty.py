@@ -45,14 +45,19 @@ Fault = Callable[[Call], Result | None]
 class Course:
     """The calls of one run, by the steps they belong to, and the one at which the fault is thrown.
 
-    ``announce`` is told the step and the time just before that.
+    ``announce`` is told the step and the time just before that, and thereafter that ``trace`` was
+    seen in what a command printed.
     """
 
     def __init__(
-        self, at: int = -1, fault: Fault | None = None, announce: Callable[[str], None] = len
+        self,
+        at: int = -1,
+        fault: Fault | None = None,
+        announce: Callable[[str], None] = len,
+        trace: str = "",
     ) -> None:
         self.calls: list[str] = []
-        self._at, self._fault, self._announce = at, fault, announce
+        self._at, self._fault, self._announce, self._trace = at, fault, announce, trace
 
     def call(self, call: Call) -> Result | None:
         """Count a call; the result that the fault has in place of the command's, if any."""
@@ -63,6 +68,12 @@ class Course:
             return None
         self._announce(f"thrown {time.monotonic()} {step}")
         return self._fault(call)
+
+    def look(self, printed: str) -> None:
+        """Look for the trace of the fault, once it was thrown."""
+        if self._trace and -1 < self._at < len(self.calls) and self._trace in printed:
+            self._announce(f"seen {time.monotonic()}")
+            self._trace = ""
 
 
 class Faulty:
@@ -77,7 +88,9 @@ class Faulty:
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
         do = partial(self._inner.run, argv, stdin=stdin, timeout=timeout)
-        return self._course.call(Call(self._inner, argv, do)) or do()
+        result = self._course.call(Call(self._inner, argv, do)) or do()
+        self._course.look(result.out)
+        return result
 
     def run_all(
         self, commands: Sequence[Sequence[str]], *, timeout: float = 10.0

@@ -26,7 +26,7 @@ class KvmSubject(Subject):
     state = "/run/viotune/kvm"
     vifs = ("vnet0", "vnet1")
     addresses = (address(1), address(2))
-    confirm_within, slack = LIMITS["lab:kvm"]
+    confirm_within, slack, longest = LIMITS["lab:kvm"]
     script = """
         for guest in g1 g2; do
             {

@@ -28,7 +28,7 @@ class LabSubject(Subject):
 
     vifs = ("vif1", "vif2")
     addresses = ("10.0.0.1", "10.0.0.2")
-    confirm_within, slack = LIMITS["lab:faults"]
+    confirm_within, slack, longest = LIMITS["lab:faults"]
 
     def __init__(self, number: int) -> None:
         super().__init__()

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import msgspec
 from fault_table import read, table
+from row import Row
 from subject import Subject
-from throw import Row, Target, throw
+from throw import Target, throw
 
 
 def lab(number: int) -> Subject:

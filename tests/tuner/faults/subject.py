@@ -17,6 +17,10 @@ from tuner.state import LiveHost
 
 EDIT = "777"
 """The TX queue length that the administrator sets."""
+EDIT_READ = f'"txqlen":{EDIT}'
+"""How a tuner reads it."""
+EDIT_FOUND = rf'"event":"begun".*\\":{EDIT}\b'
+"""How the journal tells that a host was found with it."""
 
 _BY_ITSELF = r"[a-z]+_timer +[\d.]+|(ether|bridge_id|designated_root|designated_bridge) \S+"
 """What changes by itself in what ``ip`` tells: a bridge has the lowest address of its ports."""
@@ -56,7 +60,8 @@ class Subject(ABC):
     addresses: tuple[str, str]
     confirm_within: int
     slack: float
-    """Both as in ``limits``."""
+    longest: float
+    """All three as in ``limits``: to confirm, to be looked at, to end."""
     script: str
     """Prints the readings."""
     found: Readings

@@ -10,8 +10,10 @@ from fault_table import table
 from faulty import Course, Faulty, hang, once_done, refuse
 from kinds import kinds
 from lab_subject import LabSubject
+from looks import Look, how_soon
 from msgspec.structs import replace
-from throw import Look, Row, Target, how_soon, throw_at
+from row import Row
+from throw import Target, throw_at
 from traffic import Traffic, longest
 
 from envs.errors import CommandFailed
@@ -69,7 +71,7 @@ def test_whatever_goes_wrong_the_host_is_as_found_or_as_confirmed(
 ) -> None:
     row = thrown(target, kind, "keep", "apply")
     assert row.step == "apply", row
-    assert not replace(row, back=0.0, stood_still=0.0).failed, row  # how quick a machine is
+    assert not replace(row, back=0.0, took=0.0, stood_still=0.0).failed, row  # a machine's speed
 
 
 @pytest.mark.lab
@@ -108,21 +110,57 @@ FINE = Row(
     summary="",
     left="",
 )
+DONE = replace(
+    FINE, fault="command ignored", outcome="as confirmed", exit_code=0, status="confirmed"
+)
+FAILING = replace(FINE, fault="command refused", exit_code=4, error="HostError", status="untouched")
+BACK_AGAIN = replace(DONE, play="go back", outcome="as found", status="untouched")
+EDITED = replace(DONE, fault="edit by hand")
+TOLD = replace(FAILING, fault="edit by hand", error="NotApplied: tx_queue of 'vif2' …, it is '777'")
+LOST = replace(
+    FINE,
+    fault="vif removed",
+    exit_code=4,
+    error="HostError: the host could not be put back (…)",
+    status="unreadable",
+    summary="cannot be read: …; by the journal: the tuner that began … fell silent; the host …",
+)
 
 
 @pytest.mark.parametrize(
     "row",
     [
         replace(FINE, back=24.1),
+        replace(FINE, back=inf),
+        replace(FINE, took=90.1),  # as of a tuner that takes no notice of a signal
         replace(FINE, stood_still=1.1),
+        replace(FINE, stood_still=inf),
         replace(FINE, outcome="NOT BACK"),
         replace(FINE, left="a lock"),
         replace(FINE, error="crashed: KeyError"),
         replace(FINE, status="confirmed"),
         replace(FINE, status="interrupted"),
+        replace(FINE, status="untouched"),  # with a transaction begun that nobody could end
+        replace(FINE, status="reverting"),
+        replace(FINE, status="unreadable"),
+        replace(FINE, step="recover"),  # which is before there is anything to put back
         replace(FINE, outcome="as confirmed"),
         replace(FINE, outcome="as confirmed", status="interrupted"),
         replace(FINE, play="go back", status="interrupted"),
+        replace(FAILING, status="reverted"),
+        replace(FAILING, exit_code=0),  # it says that it has kept what is not there
+        replace(DONE, play="go back"),
+        replace(DONE, play="give up"),
+        replace(DONE, status="changed"),
+        replace(BACK_AGAIN, status="reverted"),
+        replace(EDITED, outcome="as confirmed; edit kept"),
+        replace(EDITED, outcome="as confirmed; edit undone"),
+        replace(TOLD, outcome="as found; edit undone", step="measure"),
+        replace(TOLD, outcome="as found; edit undone", error="HostError"),
+        replace(LOST, fault="disk full"),
+        replace(LOST, host="lab:kvm"),
+        replace(LOST, summary="cannot be read: …; by the journal: as confirmed …"),
+        replace(LOST, summary="cannot be read: …"),
     ],
 )
 def test_what_is_not_as_it_must_be_has_failed(row: Row) -> None:
@@ -134,9 +172,21 @@ def test_what_is_not_as_it_must_be_has_failed(row: Row) -> None:
     "row",
     [
         FINE,
+        DONE,
+        FAILING,
+        BACK_AGAIN,
+        LOST,
         replace(FINE, host="lab:kvm", back=49.0),
-        replace(FINE, outcome="as confirmed; edit kept", status="changed"),
-        replace(FINE, outcome="as confirmed", status="interrupted", play="go back"),
+        replace(FINE, step="undo", play="give up", status="untouched"),
+        replace(FINE, step="recover", status="untouched"),
+        replace(FAILING, error="HostError: the host could not be put back (…)", status="reverted"),
+        replace(BACK_AGAIN, exit_code=4, step="roll back", status="reverted"),
+        replace(EDITED, outcome="as confirmed; edit kept", status="changed"),
+        replace(EDITED, outcome="as confirmed; edit undone unseen"),
+        replace(TOLD, outcome="as found; edit undone"),
+        replace(DONE, play="go back", exit_code=4, step="roll back", status="interrupted"),
+        replace(LOST, play="hold", summary="cannot be read: …; by the journal: nobody confirmed …"),
+        replace(LOST, step="recover", summary="cannot be read: …; by the journal: as found: no …"),
     ],
 )
 def test_what_is_as_it_must_be_has_not_failed(row: Row) -> None:
@@ -149,12 +199,14 @@ BACK, AWAY = "as found", "NOT BACK"
 @pytest.mark.parametrize(
     ("looks", "silence", "seconds"),
     [
-        ([], 0.0, 0.0),
+        ([], 0.0, inf),
         ([(11.0, BACK), (40.0, BACK)], 0.0, 0.0),  # before the tuner had ended
         ([(11.0, AWAY), (31.0, AWAY), (33.0, BACK)], 0.0, 3.0),
         ([(11.0, AWAY), (29.0, BACK), (31.0, BACK)], 25.0, 19.0),  # by itself
         ([(11.0, BACK), (36.0, AWAY), (38.0, BACK)], 25.0, 8.0),  # changed again, after the silence
-        ([(11.0, AWAY), (34.0, AWAY), (36.0, BACK)], 25.0, 24.0),  # not in all of the silence
+        ([(11.0, AWAY), (34.0, AWAY), (36.0, BACK)], 25.0, inf),  # not in all of the silence
+        ([(36.0, BACK)], 25.0, inf),  # nobody looked
+        ([(31.0, BACK), (33.0, AWAY)], 0.0, inf),
         ([(11.0, BACK), (15.0, AWAY), (18.0, BACK)], inf, 8.0),
     ],
 )
@@ -198,3 +250,11 @@ def test_a_fault_once_a_command_is_done_loses_its_reply_alone(tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
     with pytest.raises(CommandFailed, match="before the reply came"):
         Faulty(LocalTransport(), Course(0, once_done(hang(0.0))), together=False).run(("true",))
+
+
+def test_it_is_told_that_the_trace_of_a_fault_was_read() -> None:
+    said: list[str] = []
+    faulty = Faulty(LocalTransport(), Course(1, hang(0.0), said.append, "777"), together=False)
+    for word in ("777", "1", "777", "777"):
+        faulty.run(("echo", word))
+    assert [line.split()[0] for line in said] == ["thrown", "seen"]

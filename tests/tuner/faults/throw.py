@@ -3,32 +3,29 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import product
 from random import Random
-from typing import NamedTuple
 
 import msgspec
 from child import Child, Say
 from faulty import Course
 from kinds import BLOCKED, EDIT, ONCE_DONE, by_ssh, fault, kinds, silence
-from limits import STOOD_STILL, limits_of
+from looks import Look, how_soon
 from plays import KEEPING, PLAYS, playing
-from subject import Mishap, Readings, Subject, Wire
+from row import KEPT, NEVER, NOT_BACK, UNDONE, UNSEEN, Row
+from subject import EDIT_FOUND, EDIT_READ, Mishap, Readings, Subject, Wire
 
+from envs.errors import HostBusy
 from envs.host import Record, Settings
 from tuner import state, watchdog
 from tuner.commands.status import Status, examine
 from tuner.state import LiveHost
 from tuner.undo import recover, roll_back
 
-NOT_BACK = "NOT BACK"
-NEVER = "never thrown"
 REHEARSAL = 600
 """Seconds to confirm within, where nothing is to go wrong: longer than anything takes."""
-LONGEST = 900.0
-"""Seconds after which a tuner counts as one that never ends: emulated hosts are slow."""
 BUSY_STEPS = ("lock", "describe", "confirm by hand")
 """Steps at which the lock is for others: before it is taken, and after it was let go of."""
 LATER_PLAYS, LATER = ("hold",), 1000
@@ -36,59 +33,6 @@ LATER_PLAYS, LATER = ("hold",), 1000
 
 Plays have those from 1000 on, and faults once a command is done, in all plays, those from 2000 on.
 """
-
-
-class Row(Record, frozen=True):
-    """One fault, and what became of the host.
-
-    ``back`` is how many seconds the host took to be as it must be (see ``how_soon``); ``took`` is
-    all of it from the beginning of the play. ``stood_still`` is the longest time for which guests
-    that the fault itself does not stop got nothing, ``load`` how many processes wanted to run on
-    this machine by then. ``left`` names what was left over.
-    """
-
-    number: int
-    host: str
-    fault: str
-    play: str
-    step: str
-    call: int
-    outcome: str
-    back: float
-    took: float
-    stood_still: float
-    load: float
-    exit_code: int
-    error: str
-    status: str
-    summary: str
-    left: str
-
-    @property
-    def failed(self) -> bool:
-        """Whether anything is not as it must be."""
-        return (
-            self.outcome == NOT_BACK
-            or bool(self.left)
-            or "crashed" in self.error
-            or not self.rightly_told
-            or self.back > limits_of(self.host).back
-            or self.stood_still > STOOD_STILL
-        )
-
-    @property
-    def rightly_told(self) -> bool:
-        """Whether the status fits what the host was matched as."""
-        confirmed = self.outcome.startswith("as confirmed")
-        match self.status:
-            case "unreadable":
-                return True
-            case "interrupted":  # a rollback not begun is noted, and undone by: tuner rollback
-                return confirmed and self.play == "go back"
-            case "confirmed" | "changed":
-                return confirmed
-            case _:
-                return not confirmed
 
 
 class Target:
@@ -207,38 +151,10 @@ def _work(
     subject: Subject, kind: str, play: str, at: int, wire: Wire | None
 ) -> Callable[[Say], None]:
     def work(say: Say) -> None:
-        course = Course(at, fault(subject, kind, wire, say), say)
+        course = Course(at, fault(subject, kind, wire, say), say, trace=EDIT_READ)
         playing(subject, play, course, wire, confirm_within=subject.confirm_within)
 
     return work
-
-
-class Look(NamedTuple):
-    """How the host was, by readings taken between two points in time."""
-
-    begun: float
-    ended: float
-    outcome: str
-
-
-def how_soon(looks: Sequence[Look], thrown: float, silence: float, end: float) -> float:
-    """How many seconds the host took to be as it must be, by all ``looks`` at it.
-
-    They run from the tuner's end. Where the fault silences the tuner, the host has to see to it by
-    itself meanwhile, so they run from the fault as well, and up to the end of that silence: a tuner
-    that then goes on may change the host again.
-    """
-    alone = [look for look in looks if look.ended < thrown + silence]
-    return max(0.0, _settled(alone, thrown) - thrown, _settled(looks, end) - end)
-
-
-def _settled(looks: Sequence[Look], otherwise: float) -> float:
-    """Since when the host has been as in the last look; as late as that if it was not back."""
-    since, outcome = otherwise, NOT_BACK
-    for look in looks:
-        if look.outcome != outcome or outcome == NOT_BACK:
-            since, outcome = look.begun, look.outcome
-    return since
 
 
 def _watch(
@@ -251,15 +167,15 @@ def _watch(
     while True:
         ended, now = child.ended(), time.monotonic()
         end = end or (now if ended else 0.0)
-        thrown = _thrown(child)[0]
+        thrown = _thrown(child)[0] or end
         if thrown:
-            outcome = _match(subject, child, mishap, play)
+            outcome = _match(subject, child, mishap, play, kind)
             looks.append(Look(now, time.monotonic(), outcome))
-        if ended and (outcome != NOT_BACK or not thrown or now > end + limit):
+        if ended and (outcome != NOT_BACK or now > end + limit):
             return outcome, how_soon(looks, thrown, silence(subject, kind), end)
         if kind == BLOCKED and thrown and not ended and now > thrown + limit:
             child.kill()
-        if not ended and now > began + LONGEST:
+        if not ended and now > began + subject.longest:
             child.kill()
             child.said += "error crashed: it never ended\n"
         time.sleep(0.2)
@@ -271,16 +187,19 @@ def _thrown(child: Child) -> tuple[float, str]:
     return float(when or 0.0), step
 
 
-def _match(subject: Subject, child: Child, mishap: Mishap, play: str) -> str:
+def _match(subject: Subject, child: Child, mishap: Mishap, play: str, kind: str) -> str:
     """How the host is, if that is one of the ways it may be."""
     told = subject.shell(f"cat {subject.state}/journal.jsonl")
     armed = bool(subject.shell(f"ls {subject.state}/undo {subject.state}/undone"))
+    edited = kind == EDIT and bool(_thrown(child)[0])
     now = _without(subject.readings(), mishap)
     for name, readings in _allowed(subject, child.code, play, told, armed=armed):
         if _without(readings, mishap) == now:
-            return name
-        if _without(subject.edited(readings), mishap) == now:
-            return f"{name}; edit kept"
+            if not edited or (name == "as confirmed" and re.search(EDIT_FOUND, told)):
+                return name  # what was found is replaced by what was confirmed, an edit included
+            return name + (UNDONE if child.line("seen") else UNSEEN)
+        if edited and _without(subject.edited(readings), mishap) == now:
+            return name + KEPT
     return NOT_BACK
 
 
@@ -320,35 +239,37 @@ def _afterwards(
     status = msgspec.json.decode(told.line("said") or _json(unknown), type=Status)
     left = [f"status: {told.line('error')}"] if told.code else []
     if outcome == NOT_BACK:
-        now = _without(subject.readings(), mishap)
-        left.append(f"not as found: {differing(_without(subject.found, mishap), now)}")
-    if outcome != (now := _match(subject, child, mishap, play)):
+        left.append(f"not as found: {_astray(subject, mishap)}")
+    if outcome != (now := _match(subject, child, mishap, play, kind)):
         left.append(f"{outcome} at first, then {now}")
-    if child.line("second") == "0" and _thrown(child)[1] not in BUSY_STEPS:
-        left.append("a second tuner got the host")
-    if mishap.lasting:
-        target.renew()
-        return status, left
+    second = child.line("second")
+    if second not in ("", str(HostBusy.exit_code)) and _thrown(child)[1] not in BUSY_STEPS:
+        left.append(f"a second tuner ended with {second}")
     subject.shell(f"rm -f {subject.state}/filler")
-    undone = _apart(subject, lambda host, _say: _undo(host))
-    if kind == EDIT:
-        (length,) = set(
-            re.findall(rf"\b{subject.vifs[1]}[:@].*qlen (\d+)", "\n".join(subject.found))
-        )
-        subject.shell(f"ip link set dev {subject.vifs[1]} txqueuelen {length}")
-    if undone.code != 0:
-        left.append(undone.line("error"))
-    if subject.readings() != subject.found:
-        left.append(f"knobs: {differing(subject.found, subject.readings())}")
+    if status.state != "unreadable":  # else nobody could
+        undone = _apart(subject, lambda host, _say: _undo(host))
+        if kind == EDIT:
+            (length,) = set(
+                re.findall(rf"\b{subject.vifs[1]}[:@].*qlen (\d+)", "\n".join(subject.found))
+            )
+            subject.shell(f"ip link set dev {subject.vifs[1]} txqueuelen {length}")
+        left += [undone.line("error")] if undone.code else []
+        left += [f"knobs: {astray}"] if (astray := _astray(subject, mishap)) else []
     looked = _apart(
         subject, lambda host, say: say(_json(watchdog.look(host.transport, host.state_dir)))
     )
     found = msgspec.json.decode(looked.line("said"), type=watchdog.Look)
     left += [f"the lock of {found.holder}"] if found.token else []
     left += ["an armed watchdog"] if found.armed else []
-    if left:
+    if left or mishap.lasting:
         target.renew()
     return status, left
+
+
+def _astray(subject: Subject, mishap: Mishap) -> str:
+    """What is not as found, apart from what the mishap itself has changed; empty if nothing is."""
+    found, now = _without(subject.found, mishap), _without(subject.readings(), mishap)
+    return (differing(found, now) or "other lines as often") if found != now else ""
 
 
 def _undo(host: LiveHost) -> None:

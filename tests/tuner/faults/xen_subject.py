@@ -29,7 +29,7 @@ class XenSubject(Subject):
     state = "/run/viotune/xen"
     vifs = ("vif1.0", "vif2.0")
     addresses = ("10.0.0.11", "10.0.0.12")
-    confirm_within, slack = LIMITS["lab:xen"]
+    confirm_within, slack, longest = LIMITS["lab:xen"]
     script = """
         xl vcpu-list | awk '{ print $1, $3, $(NF - 2), $NF }'
         xl sched-credit2
