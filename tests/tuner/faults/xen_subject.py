@@ -46,7 +46,10 @@ class XenSubject(Subject):
             read -r name <$comm; pid=${comm%/comm}
             case $name in vif*) echo "$name $(taskset -p -c ${pid#/proc/} | sed 's/.*: //')" ;; esac
         done 2>/dev/null
-        grep -H '' /proc/irq/*/smp_affinity_list
+        for irq in /proc/irq/[0-9]*; do
+            read -r name </sys/kernel/irq/${irq##*/}/actions && [ "$name" ] || continue
+            read -r cores <$irq/smp_affinity_list && echo "irq $name $cores"
+        done 2>/dev/null
         ls /run/viotune/xen/found.json; pgrep -f 'viotune-watc[h]:' >/dev/null && echo watched
     """
 
@@ -107,7 +110,7 @@ class XenSubject(Subject):
             "guest migrated": "xl save g2 /tmp/g2 && xl restore /tmp/g2",
             "vif removed": "xl network-detach g2 0",
         }
-        anew = r"\bg2\b|\bvif[2-9]\.0|/irq/|^vif"
+        anew = r"\bg2\b|\bvif[2-9]\.0|\bevtchn:"  # the daemons' interrupts bear no guest's name
         found = {
             name: Mishap(script=script, vif="vif2.0", touches=anew, lasting=True)
             for name, script in scripts.items()
