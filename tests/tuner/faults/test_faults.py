@@ -136,6 +136,7 @@ LOST = replace(
         replace(FINE, stood_still=1.1),
         replace(FINE, stood_still=inf),
         replace(FINE, outcome="NOT BACK"),
+        replace(FINE, step="never thrown", outcome="NOT BACK"),
         replace(FINE, left="a lock"),
         replace(FINE, error="crashed: KeyError"),
         replace(FINE, status="confirmed"),
@@ -191,6 +192,14 @@ def test_what_is_not_as_it_must_be_has_failed(row: Row) -> None:
 )
 def test_what_is_as_it_must_be_has_not_failed(row: Row) -> None:
     assert not row.failed
+
+
+def test_hosts_have_rows_of_their_own_and_faults_never_thrown_none_unless_they_failed() -> None:
+    never = replace(DONE, step="never thrown")
+    kvm = replace(FINE, host="lab:kvm", back=45.0)
+    printed = table([FINE, never, kvm, replace(never, left="a lock")])
+    assert "| lab:faults | 2 | 1 | 23.9 |" in printed
+    assert "| lab:kvm | tuner SIGKILL | apply | 1 |" in printed
 
 
 BACK, AWAY = "as found", "NOT BACK"
