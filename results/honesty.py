@@ -8,8 +8,8 @@ A trial is a tuning that measures the recording (``results/noise.py``). Live, it
 of the host as found but for TX queues longer by one packet in 1000, really set in one transaction
 each; a run that was cut off goes on where it ended.
 
-Trials that begin two samples apart share nearly all of theirs, so two hundred of them tell little
-more than those few that share none. The shares are means over all, but their intervals are as wide
+Trials that begin a few samples apart share most of theirs, so a thousand of them tell little more
+than those that share none. The shares are means over all, but their intervals are as wide
 as if only so many trials had been made as find a place without sharing a sample.
 """
 

@@ -22,7 +22,7 @@ from tuner.judge import Judgement
 from tuner.tune import Budget, tune
 
 FILE = Path(__file__).parent / "noise.json.gz"
-TRIALS = 200
+TRIALS = 1000
 
 Load = Callable[[int], float]
 """What the load is multiplied by at each sample of a trial."""
