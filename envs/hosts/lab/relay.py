@@ -101,15 +101,19 @@ class Relay:
         self._tell(text + "\n")
 
     def _tell(self, text: str) -> None:
-        """Replace the report as a whole, or on a full disk, where that cannot be, in its place."""
+        """Replace the report as a whole, or on a full disk, where that cannot be, in its place.
+
+        It is not emptied first: another could have the room before the text is back in it.
+        """
         fresh = self._report + ".new"
         try:
             with open(fresh, "w", encoding="utf-8") as file:  # noqa: PTH123
                 file.write(text)
             os.replace(fresh, self._report)  # noqa: PTH105
         except OSError:
-            with open(self._report, "w", encoding="utf-8") as file:  # noqa: PTH123
+            with open(self._report, "r+", encoding="utf-8") as file:  # noqa: PTH123
                 file.write(text)
+                file.truncate()
 
     def _spin(self) -> None:
         ways, frame, view = self._ways, self._frame, memoryview(self._frame)
