@@ -14,10 +14,12 @@
 #   lease   uptime of the host at the last heartbeat, and the seconds it is good for
 #   undo    the commands that put the host back; absent while nothing is to be undone
 #   undone  the same, once the guard has run them; undo.log has what they said
-#   closed  the same, while the journal is told the event in closing: that it is confirmed, or back
+#   closed  the same, while the journal is told the event in closing: that it is confirmed, or back;
+#           whoever tells it has closing locked
 #
 # Who renames undo first, the guard or a confirmation, has decided: a rename is one step, and needs
-# no space on a full disk. Time is the host's uptime, which no change of the clock touches.
+# no space on a full disk. Time is the host's uptime, which no change of the clock touches. A file
+# that may not be writable is opened by "true", for where ":" or "exec" cannot, the shell ends.
 # Return codes: 10 held by another, 11 the guard is gone, 12 the guard has put the host back,
 # 13 the journal cannot be written, 14 the host lacks a program.
 
@@ -61,6 +63,8 @@ refused() { # TOKEN: whether another has taken the lock since; "-" is who needs 
 }
 
 reopen() { # where a close was killed halfway: the journal has been told, or there is still to undo
+    [ -e closed ] || return 0
+    flock -w 10 closing true # it may only be slow
     [ -e closed ] || return 0
     if [ -s closing ] && [ "$(tail -n 1 journal.jsonl 2>/dev/null)" = "$(cat closing)" ]; then
         rm -f closed
@@ -144,7 +148,7 @@ guard) # TOKEN SECONDS HOLDER
             again=''
             { read -r again _ <lease; } 2>/dev/null
             if [ "$again" = "$last" ]; then
-                { : >>undo.log; } 2>/dev/null && exec 8>>undo.log || exec 8>/dev/null
+                { true >>undo.log; } 2>/dev/null && exec 8>>undo.log || exec 8>/dev/null
                 # shellcheck disable=SC1091 # written by arm
                 . ./undoing
                 mv -f undoing undone
@@ -168,7 +172,7 @@ arm) # TOKEN SECONDS must|may; told what to carry out, "must" be instead of what
         [ -e undo ] || exit 12
     else
         rm -f undone undo.log
-        { : >undo.log; } 2>/dev/null || exit 13
+        { true >undo.log; } 2>/dev/null || exit 13
     fi
     { printf %s "$told" >undo.new && mv -f undo.new undo; } || {
         rm -f undo.new
@@ -186,7 +190,8 @@ close) # TOKEN must|may; told an event: disarm, and tell the journal, or else ar
     cd -- "$folder" || exit
     refused "$1" && exit 10
     reopen
-    { printf %s "$told" >closing; } 2>/dev/null || exit 13
+    { true >>closing && exec 7>>closing && flock -w 10 7 && printf %s "$told" >closing; } \
+        2>/dev/null || exit 13
     mv -f undo closed 2>/dev/null || [ "$2" = may ] || exit 12
     if append; then
         rm -f closed closing undone

@@ -6,80 +6,15 @@ No test here measures time: they wait for states, and a lease that is to run out
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from expiry import expire
+from watching import HERE, pid, put_back, stopped, wait, watchdog
 
-from envs.errors import HostBusy, HostError
-from envs.hosts.transport import LocalTransport, Result
-from tuner.journal import NO_LOCK, Confirmed, Journal, Restored
-from tuner.watchdog import Reverted, Watchdog, is_gone, look, me, on_host, take
-
-from stumbling_host import FOUND  # isort: skip
-
-HERE = LocalTransport()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def knob(tmp_path: Path) -> Path:
-    """What the watchdog is to put back to "found"."""
-    path = tmp_path / "knob with 'quotes'; $(and more)\n"
-    path.write_text("changed\n")
-    return path
-
-
-@pytest.fixture
-def dog(folder: Path) -> Iterator[Watchdog]:
-    with watchdog(folder, 100) as found:
-        yield found
-
-
-class watchdog:  # noqa: N801 - used as a function
-    """A watchdog that holds the lock, ended whatever happens."""
-
-    def __init__(self, folder: Path, seconds: int) -> None:
-        self.folder, self.dog = folder, Watchdog(HERE, folder, seconds)
-
-    def __enter__(self) -> Watchdog:
-        self.dog.start()
-        return self.dog
-
-    def __exit__(self, *_: object) -> None:
-        take(HERE, self.folder, self.dog.token)
-
-
-def put_back(knob: Path) -> list[tuple[str, ...]]:
-    return [
-        ("no-such-program", "whose failure must not matter"),
-        ("sh", "-c", 'printf "%s\\n" "$2" >"$1"', "sh", str(knob), "found"),
-    ]
-
-
-def wait(until: Callable[[], bool]) -> None:
-    while not until():
-        pass
-
-
-def pid(folder: Path) -> int:
-    return int((folder / "lock").read_text().split()[1])
-
-
-@contextmanager
-def stopped(number: int) -> Iterator[None]:
-    """A process stands still, and goes on whatever happens."""
-    os.kill(number, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(number, signal.SIGCONT)
+from envs.errors import HostBusy
+from tuner.watchdog import Reverted, Watchdog, is_gone, look, me
 
 
 def test_the_lock_is_one_that_other_tools_see(folder: Path, dog: Watchdog) -> None:
@@ -113,6 +48,16 @@ def test_silence_undoes_and_says_so(folder: Path, knob: Path) -> None:
         with pytest.raises(Reverted):
             dog.renew()
     assert "no-such-program" in (folder / "undo.log").read_text()
+
+
+def test_it_undoes_where_it_cannot_write_what_was_said(folder: Path, knob: Path) -> None:
+    with watchdog(folder, 1000) as dog:
+        dog.arm(put_back(knob))
+        (folder / "undo.log").unlink()
+        (folder / "undo.log").mkdir()
+        expire(folder)
+        wait(lambda: not look(HERE, folder).token)
+    assert knob.read_text() == "found\n"
 
 
 def test_new_orders_take_the_place_of_those_before(folder: Path, knob: Path) -> None:
@@ -218,109 +163,6 @@ def test_releasing_leaves_what_is_to_be_undone_to_the_watchdog(folder: Path, kno
         dog.release()
         expire(folder)
         wait(lambda: knob.read_text() == "found\n")
-
-
-def test_a_confirmation_disarms_and_is_in_the_journal(folder: Path, knob: Path) -> None:
-    journal = Journal(HERE, folder)
-    with watchdog(folder, 100) as dog:
-        dog.arm(put_back(knob))
-        journal.close(Confirmed(settings=FOUND, snapshot="{}"))
-        assert not look(HERE, folder).armed
-        assert len(journal.events()) == 1
-
-
-def test_a_confirmation_that_comes_too_late_is_refused(folder: Path, knob: Path) -> None:
-    journal = Journal(HERE, folder)
-    with watchdog(folder, 1000) as dog:
-        dog.arm(put_back(knob))
-        expire(folder)
-        wait(lambda: look(HERE, folder).reverted is not None)
-        with pytest.raises(Reverted):
-            journal.close(Confirmed(settings=FOUND, snapshot="{}"))
-    assert journal.events() == ()
-
-
-@pytest.mark.parametrize("event", [Confirmed(settings=FOUND, snapshot="{}"), Restored()])
-def test_a_tuner_that_hung_ends_nothing_of_who_has_the_host_since(
-    folder: Path, knob: Path, event: Confirmed | Restored
-) -> None:
-    with watchdog(folder, 1000) as hung:
-        journal = Journal(HERE, folder, token=hung.token)
-        hung.arm(put_back(knob))
-        take(HERE, folder, hung.token)
-        with watchdog(folder, 1000) as another:
-            another.arm(put_back(knob))
-            with pytest.raises(HostBusy, match=f"held by process {os.getpid()}"):
-                journal.close(event)
-            with pytest.raises(HostBusy):
-                journal.append(event)
-            assert look(HERE, folder).armed
-    assert journal.events() == ()
-
-
-@pytest.mark.parametrize("told", [True, False])
-def test_a_confirmation_killed_halfway_counts_if_the_journal_was_told(
-    folder: Path, knob: Path, *, told: bool
-) -> None:
-    event = Confirmed(settings=FOUND, snapshot="{}")
-    journal = Journal(HERE, folder)
-    with watchdog(folder, 1000) as dog:
-        dog.arm(put_back(knob))
-        journal.append(event)
-        line = (folder / "journal.jsonl").read_text() if told else "another\n"
-        (folder / "closing").write_text(line)
-        (folder / "undo").rename(folder / "closed")
-        assert look(HERE, folder).armed
-        expire(folder)
-        wait(lambda: not look(HERE, folder).token)
-    assert knob.read_text() == ("changed\n" if told else "found\n")
-    assert not (folder / "closed").exists()
-
-
-def test_a_confirmation_killed_halfway_can_be_made_again(folder: Path, knob: Path) -> None:
-    with watchdog(folder, 1000) as dog:
-        dog.arm(put_back(knob))
-        (folder / "undo").rename(folder / "closed")
-        Journal(HERE, folder).close(Confirmed(settings=FOUND, snapshot="{}"))
-        assert not look(HERE, folder).armed
-
-
-class Cut(LocalTransport):
-    """What is told on stdin is cut off: whoever told it has died, or the link was cut."""
-
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 10.0) -> Result:
-        return super().run(argv, stdin=stdin[: len(stdin) // 2], timeout=timeout)
-
-
-def test_a_confirmation_that_is_cut_off_leaves_the_watchdog_armed(folder: Path, knob: Path) -> None:
-    with watchdog(folder, 1000) as dog:
-        dog.arm(put_back(knob))
-        with pytest.raises(HostError):
-            Journal(Cut(), folder).close(Confirmed(settings=FOUND, snapshot="{}"))
-        assert look(HERE, folder).armed
-        assert Journal(HERE, folder).events() == ()
-
-
-def test_an_event_that_is_cut_off_never_happened(folder: Path) -> None:
-    event = Confirmed(settings=FOUND, snapshot="{}")
-    journal = Journal(HERE, folder)
-    journal.append(event)
-    with pytest.raises(HostError):
-        Journal(Cut(), folder).append(event)
-    assert journal.events() == (event,)
-    assert on_host(Cut(), folder, "tidy", NO_LOCK, stdin=b"{}\n").rc != 0
-    assert journal.events() == (event,)
-
-
-def test_an_order_that_is_cut_off_is_not_taken(folder: Path, knob: Path) -> None:
-    dog = Watchdog(Cut(), folder, 1000)
-    with pytest.raises(HostError):
-        dog.start()
-    assert not look(HERE, folder).token
-    with watchdog(folder, 1000) as living:
-        words = (living.token, "1000", "may")
-        assert on_host(Cut(), folder, "arm", *words, stdin=b"carry_out true\n").rc != 0
-        assert not look(HERE, folder).armed
 
 
 def test_what_a_watchdog_was_killed_in_the_middle_of_is_done_by_the_next(
