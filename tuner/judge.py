@@ -17,7 +17,7 @@ from envs.host import HostSpec, Record, Settings
 from envs.pooling import pool
 from envs.reward import Guards, Verdict, bandwidth, judge
 from tuner.pairs import Pair
-from tuner.steadiness import Course, course
+from tuner.steadiness import Carried, Course, course
 
 Outcome = Literal["better", "no difference", "worse", "guard broken", "cannot tell"]
 
@@ -125,7 +125,7 @@ def judge_pairs(
         GuardJudgement(name=name, margin=interval(values, level), worst=min(values))
         for name, values in margins.items()
     )
-    load, why = course([bandwidth(pair.before) for pair in pairs])
+    load, why = course([carried(pairs)])
     outcome, reason = decide(gain, guards)
     if load == "changed" or (load == "drifting" and outcome != "guard broken"):
         outcome, reason = "cannot tell", why
@@ -161,17 +161,22 @@ def decide(gain: Interval, guards: Sequence[GuardJudgement]) -> tuple[Outcome, s
     return "no difference", f"no difference: {so}"
 
 
-def hindsight(judgement: Judgement, carried: Sequence[float]) -> Judgement:
+def hindsight(judgement: Judgement, tries: Sequence[Sequence[Pair]]) -> Judgement:
     """What is left of a judgement once more has been measured.
 
-    ``carried`` is what the host as found has carried from the judgement's first sample on. Where
-    the load is no longer the one that a setting was better under, one cannot tell.
+    ``tries`` are the pairs that were judged and those of each later try. Where the load is no
+    longer the one that a setting was better under, one cannot tell.
     """
-    load, why = course(carried)
+    load, why = course(list(map(carried, tries)))
     seen = replace(judgement, load=load)
     if judgement.outcome != "better" or seen.held_still:
         return judgement
     return replace(seen, outcome="cannot tell", reason=why)
+
+
+def carried(pairs: Sequence[Pair]) -> list[Carried]:
+    """What the samples of pairs carried."""
+    return [(bandwidth(pair.before), bandwidth(pair.after)) for pair in pairs]
 
 
 def interval(values: Sequence[float], level: float = ONE_SIDED) -> Interval:

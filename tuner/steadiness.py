@@ -1,18 +1,23 @@
 """Whether the load held still while a setting was judged: what is kept is to be used under it.
 
 Pairs of samples next to each other keep a drift out of a comparison, but what was compared under
-a load that has gone says nothing of the load that is there. So the samples of the host as found
-are looked at: nothing was changed when they were taken. Pure functions of what they carried.
+a load that has gone says nothing of the load that is there. Whether it stopped or jumped, the
+samples of the host as found say, for nothing was changed when they were taken; whether it drifted,
+both samples of each pair do, so that noise hides less. Pure functions of what they carried.
 """
 
 import math
 from collections.abc import Sequence
-from statistics import linear_regression, median
+from itertools import chain
+from statistics import geometric_mean, linear_regression, median
 from typing import Literal
 
 from scipy.special import stdtrit
 
 from envs.reward import LEAST_GBPS
+
+Carried = tuple[float, float]
+"""What the two samples of a pair carried in Gb/s: the host as found, and under a setting."""
 
 Course = Literal["steady", "leaning", "drifting", "changed"]
 """A load leans if it drifts or noise makes it seem so; it drifts if noise hardly would."""
@@ -31,16 +36,28 @@ DRIFT_LEVEL = 0.1
 that costs a host its performance for good, this costs one more tuning."""
 
 
-def course(carried: Sequence[float]) -> tuple[Course, str]:
+def course(tries: Sequence[Sequence[Carried]]) -> tuple[Course, str]:
     """How the load went, and what it did in words where nothing can be told for that reason.
 
-    ``carried`` is what the host as found carried in Gb/s, sample after sample: one at least.
+    ``tries`` are the pairs of one setting after the other, one pair of each at least.
     """
-    if why := _sudden(carried):
+    if why := _sudden([found for pairs in tries for found, _ in pairs]):
         return "changed", why
-    if len(carried) < 3:
-        return "steady", ""  # two samples make no trend
-    return _trend(carried)
+    loads = list(chain.from_iterable(map(_loads, tries)))
+    if len(loads) < 3:
+        return "steady", ""  # two pairs make no trend
+    return _trend(loads)
+
+
+def _loads(pairs: Sequence[Carried]) -> list[float]:
+    """What the host as found would have carried on average over each pair, in Gb/s.
+
+    What a setting makes of a load it makes of it all along; what rises or falls is the load.
+    """
+    if min(changed for _, changed in pairs) <= LEAST_GBPS:
+        return [found for found, _ in pairs]
+    share = geometric_mean(changed / found for found, changed in pairs)
+    return [math.sqrt(found * changed / share) for found, changed in pairs]
 
 
 def _sudden(carried: Sequence[float]) -> str:

@@ -1,7 +1,6 @@
 """A policy let loose on a held host: try, judge, and say what is worth keeping."""
 
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -116,7 +115,7 @@ def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, ste
         spec=trial.spec, baseline=trial.found, baseline_sample=baseline, guards=guards
     )
     tried: list[Tried] = []
-    carried: list[list[float]] = []
+    measured: list[tuple[Pair, ...]] = []
     ending = "no tries left"
     while len(tried) < budget.tries:
         settings = policy.propose(history)
@@ -127,7 +126,7 @@ def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, ste
         judgement, pairs = measure_pairs(trial, settings, budget, guards, step, label)
         trial.journal.append(Judged(judgement=judgement, reason=judgement.reason))
         tried.append(Tried(settings=settings, judgement=judgement))
-        carried.append([bandwidth(pair.before) for pair in pairs])
+        measured.append(pairs)
         history = history.with_trial(
             Trial(
                 settings=settings,
@@ -135,7 +134,7 @@ def tune(trial: Transaction, policy: Policy, budget: Budget, guards: Guards, ste
                 verdict=judgement.after,
             )
         )
-    tried = [_in_hindsight(k, one, carried[k:], trial) for k, one in enumerate(tried)]
+    tried = [_in_hindsight(k, one, measured[k:], trial) for k, one in enumerate(tried)]
     kept = choose([t.judgement for t in tried])
     return Tuning(
         spec=trial.spec,
@@ -169,10 +168,10 @@ def measure_pairs(
 
 
 def _in_hindsight(
-    number: int, tried: Tried, carried: list[list[float]], trial: Transaction
+    number: int, tried: Tried, measured: Sequence[Sequence[Pair]], trial: Transaction
 ) -> Tried:
-    """A trial seen from the end of the tuning, ``carried`` as found from its first sample on."""
-    judgement = hindsight(tried.judgement, list(chain.from_iterable(carried)))
+    """A trial seen from the end of the tuning; ``measured`` are its pairs and all later ones."""
+    judgement = hindsight(tried.judgement, measured)
     if judgement != tried.judgement:
         reason = f"seen from the end, the setting of try {number + 1}: {judgement.reason}"
         trial.journal.append(Judged(judgement=judgement, reason=reason))

@@ -68,16 +68,17 @@ def test_a_load_that_leans_is_a_reason_to_measure_on_and_none_to_keep_nothing() 
 @pytest.mark.parametrize(
     ("since", "outcome"),
     [
-        ((5.0, 5.1, 5.0, 4.9, 5.2), "better"),
-        ((5.0, 5.1, 5.0, 6.0, 7.0), "cannot tell"),
-        ((5.0, 5.1, 5.0, 5.0, 0.0), "cannot tell"),
+        (pairs((4.9, 2.0), (5.2, 2.1)), "better"),
+        (pairs((6.0, 2.4), (7.0, 2.8)), "cannot tell"),
+        (pairs((5.0, 2.0), (0.0, 0.0)), "cannot tell"),
     ],
 )
 def test_what_was_better_is_so_only_while_its_load_is_there(
-    since: tuple[float, ...], outcome: str
+    since: list[Pair], outcome: str
 ) -> None:
-    judgement = judge_pairs(SPEC, FOUND, FOUND, pairs((5.0, 10.0), (5.1, 10.1), (5.0, 10.0)))
-    assert hindsight(judgement, since).outcome == outcome
+    measured = pairs((5.0, 10.0), (5.1, 10.1), (5.0, 10.0))
+    judgement = judge_pairs(SPEC, FOUND, FOUND, measured)
+    assert hindsight(judgement, [measured, since]).outcome == outcome
 
 
 def test_a_load_that_doubles_or_stops_meanwhile_cannot_be_judged() -> None:
