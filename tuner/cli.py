@@ -106,7 +106,7 @@ def main() -> NoReturn:
     except click.Abort:
         sys.exit(130)
     except Interrupted as error:
-        click.echo(f"tuner: ended by {error}; the host is as it was", err=True)
+        click.echo(f"tuner: ended by {error}; the host is as it was before this", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader has gone, such as `head`; Python would complain again when it flushes.

@@ -159,12 +159,19 @@ class Pending(Record, frozen=True):
 
     ``sure`` is False where a setting was begun and never read back, and where the host was lent:
     nobody can tell then what is ours. ``held`` is there while a person's confirmation is awaited.
+    ``rolling_back`` is when a rollback was begun of what had been confirmed, empty if none was.
     """
 
     begun: Begun
     ours: tuple[str, ...] = ()
     sure: bool = True
     held: Held | None = None
+    rolling_back: str = ""
+
+    @property
+    def since(self) -> str:
+        """When what has not ended was begun."""
+        return self.rolling_back or self.begun.time
 
 
 class Standing(Record, frozen=True):
@@ -202,7 +209,9 @@ def standing(events: Iterable[Event]) -> Standing:
                 undone = generations[event.to - 1 :]
                 del generations[event.to - 1 :]
                 pending = Pending(
-                    begun=undone[0].before, ours=tuple(one.after.snapshot for one in undone)
+                    begun=undone[0].before,
+                    ours=tuple(one.after.snapshot for one in undone),
+                    rolling_back=event.time,
                 )
             case _ if pending is None:
                 continue

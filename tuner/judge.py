@@ -200,7 +200,9 @@ def ratio(gain: Interval) -> str:
 
 def _shortfalls(guards: Sequence[GuardJudgement]) -> str:
     return ", ".join(
-        f"{guard.name} by {-(guard.worst if guard.hopeless else guard.margin.mean):.0%}"
+        f"{guard.name} by {-guard.worst:.0%} in one pair"
+        if guard.hopeless
+        else f"{guard.name} by {-guard.margin.mean:.0%}"
         for guard in guards
     )
 

@@ -16,9 +16,11 @@ from tuner.settings import Difference, core_list
 from tuner.tune import Tried
 
 
-def diff_table(rows: Sequence[Difference]) -> Table:
+def diff_table(
+    rows: Sequence[Difference], before: str = "as found", after: str = "changed to"
+) -> Table:
     """What a setting changes, part by part."""
-    table = plain_table("knob", "of", "as found", "changed to")
+    table = plain_table("knob", "of", before, after)
     for row in rows:
         table.add_row(row.knob, row.subject, row.before, Text(row.after, style="bold"))
     return table
@@ -83,7 +85,7 @@ def verdict_table(rows: Sequence[tuple[str, Verdict]]) -> Table:
 
 
 def trial_table(trials: Sequence[Tried]) -> Table:
-    """Each setting tried: measured as found > changed, in turn, and the outcome."""
+    """Each setting tried: measured as found → changed, in turn, and the outcome."""
     table = plain_table(
         "try", "Gb/s", "cores", "Gb/s per core", "to as found", "outcome", numbers=4
     )
@@ -92,9 +94,9 @@ def trial_table(trials: Sequence[Tried]) -> Table:
         before, after = judgement.before, judgement.after
         table.add_row(
             str(number),
-            f"{before.bandwidth:.2f} > {after.bandwidth:.2f}",
-            f"{before.cores:.2f} > {after.cores:.2f}",
-            f"{before.per_core:.2f} > {after.per_core:.2f}",
+            f"{before.bandwidth:.2f} → {after.bandwidth:.2f}",
+            f"{before.cores:.2f} → {after.cores:.2f}",
+            f"{before.per_core:.2f} → {after.per_core:.2f}",
             ratio(judgement.gain),
             judgement.outcome,
         )

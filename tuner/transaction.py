@@ -235,7 +235,9 @@ class Transaction:
         if not same(now, self._expected):
             self._held.renew()  # it may have been the watchdog
             parts = ", ".join(changed(self._expected, now))
-            raise HostError(f"somebody else changed the host while it was tuned: {parts}")
+            raise HostError(
+                f"somebody else changed the host while it was tuned, so this gives up: {parts}"
+            )
 
 
 @contextmanager

@@ -35,6 +35,11 @@ _SCRIPT = (resources.files("tuner") / "watchdog.sh").read_text()
 _GONE, _REVERTED, _LACKING = 11, 12, 14
 
 
+def lease(confirm_within: int) -> int:
+    """Seconds of silence after which a watchdog acts, so that its host is back in time."""
+    return max(1, int(confirm_within * LEASE))
+
+
 class Gone(HostError):
     """The watchdog does not run any more."""
 
@@ -73,7 +78,7 @@ class Watchdog:
         self.token = secrets.token_hex(8)
         self.armed = self._left = False
         self._transport, self._folder = transport, folder
-        self._seconds = str(max(1, int(confirm_within * LEASE)))
+        self._seconds = str(lease(confirm_within))
 
     def start(self) -> None:
         """Take the lock of the host.
@@ -107,8 +112,7 @@ class Watchdog:
 
     def leave_to(self, holder: str, seconds: int) -> None:
         """Go, and leave the lock and the armed watchdog for somebody else to confirm in time."""
-        lease = str(max(1, int(seconds * LEASE)))
-        self._check(self._do("hold", self.token, lease, holder))
+        self._check(self._do("hold", self.token, str(lease(seconds)), holder))
         self._left = True
 
     def release(self) -> None:
@@ -184,7 +188,9 @@ def check(done: Result, folder: Path) -> None:
         case 11:
             raise Gone("the watchdog on the host was killed")
         case 12:
-            raise Reverted("the host has put itself back: it had not heard from us for too long")
+            raise Reverted(
+                "the host has put itself back: it had not heard from the tuner for too long"
+            )
         case 13:
             raise HostError(f"cannot write into {folder} on the host: is its disk full?")
         case _ if "ermission denied" in complaint:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from expiry import expire
 from stumbling_host import FOUND, StumblingHost, by_queue
 
 from envs.errors import HostError
 from envs.host import Host
-from tuner import cli
+from tuner import cli, watchdog
 from tuner.commands import options
 from tuner.journal import Restored, copy_of
 
@@ -82,6 +83,26 @@ def test_wrong_usage_is_told_by_click(tuner: Run, words: tuple[str, ...]) -> Non
     assert "Usage: tuner" in err
 
 
+@pytest.mark.parametrize("verb", ["status", "rollback", "confirm", "plan", "doctor", "watch"])
+@pytest.mark.parametrize("hosts", [("--host", "fake:", "--host", "sim:lab"), ("--host", "@all")])
+def test_many_hosts_are_refused_where_but_the_last_would_be_heard(
+    tuner: Run, verb: str, hosts: tuple[str, ...]
+) -> None:
+    code, _, err = tuner(verb, *hosts)
+    assert code == 2
+    assert 'one host at a time; many: "tuner apply"' in err
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "0", "-1"])
+@pytest.mark.parametrize(
+    "words", [(*APPLY[:3], "--seconds"), ("watch", "--host", "fake:", "--every")]
+)
+def test_a_time_is_a_finite_number(tuner: Run, words: tuple[str, ...], number: str) -> None:
+    code, _, err = tuner(*words, number)
+    assert code == 2
+    assert words[-1] in err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -98,6 +119,7 @@ def test_wrong_usage_is_told_by_click(tuner: Run, words: tuple[str, ...]) -> Non
         (("plan", "--host", "lab:", "--guard", "tolerance=1"), 2, "< 1.0 - at `$.tolerance`"),
         (("plan", "--host", "lab:", "--guard", "drops=nan"), 2, "finite number"),
         (("plan", "--host", "lab:", "--json", "--script"), 2, "choose one"),
+        (("plan", "--host", "lab:", "--policy", "lee", "--setting", "x"), 2, "choose one"),
         (("simulate",), 2, "tuner simulate --list"),
         (("compare", "--scenario", "lab", "--host", "lab:"), 2, "choose one"),
         (("compare", "--host", "lab:no-such", "--out", "/proc/x"), 2, "cannot make /proc/x"),
@@ -224,6 +246,35 @@ def test_what_went_back_by_itself_cannot_be_confirmed_which_is_no_wrong_usage(
     code, out, err = tuner("confirm", "--host", "fake:")
     assert (code, out) == (1, "")
     assert err == "tuner: fake: nothing waits for a confirmation; see: tuner status\n"
+
+
+def test_who_confirms_too_late_is_told_when_the_host_put_itself_back(
+    tuner: Run, host: StumblingHost, setting: str
+) -> None:
+    assert tuner(*APPLY, "--setting", setting, "--hold")[0] == 0
+    expire(host.state_dir)
+    while watchdog.look(host.transport, host.state_dir).reverted is None:
+        pass
+    code, _, err = tuner("confirm", "--host", "fake:")
+    assert code == 4
+    assert err.startswith("tuner: fake: too late, the host put itself back 2")
+
+
+def test_a_hold_says_how_long_the_host_waits(tuner: Run, host: StumblingHost, setting: str) -> None:
+    out = tuner(*APPLY, "--setting", setting, "--hold", "--confirm-within", "1000")[1]
+    lease = int((host.state_dir / "lease").read_text().split()[1])
+    assert f"It goes back in {lease} s" in out
+    tuner("rollback", "--host", "fake:")
+
+
+def test_what_a_rollback_changed_is_not_called_as_found(
+    tuner: Run, host: StumblingHost, setting: str
+) -> None:
+    tuner(*APPLY, "--setting", setting)
+    out = tuner("rollback", "--host", "fake:")[1]
+    assert "before" in out
+    assert "as found" not in out
+    assert host.now == FOUND
 
 
 def test_rolling_back_where_nothing_is_to_be_undone_succeeds_and_says_so(

@@ -40,6 +40,14 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(LocalTransport(), tmp_path / "state", tmp_path / "copy" / "journal.jsonl")
 
 
+def test_a_rollback_that_was_cut_off_began_when_it_did() -> None:
+    rolling = RollingBack(to=1, time="2026-02-03T00:00:00+00:00")
+    pending = standing([BEGUN, CONFIRMED, rolling]).pending
+    assert pending is not None
+    assert pending.since == rolling.time != BEGUN.time
+    assert pending.begun == BEGUN
+
+
 def test_what_is_appended_is_read_back(journal: Journal) -> None:
     journal.append(BEGUN)
     journal.append(CONFIRMED)

@@ -71,7 +71,7 @@ def test_a_host_whose_load_did_not_hold_still_is_tuned_again_though_later() -> N
     memory = Watch(least=100.0)
     memory.tries()
     memory.tuned(None, kept=False)
-    assert memory.why(EVEN) == "not tuned yet"
+    assert memory.why(EVEN) == "not tuned yet for a load that holds still"
     assert memory.seconds_left() > 100.0
 
 

@@ -12,6 +12,7 @@ from tuner.interrupts import interrupts
 from tuner.settings import differences
 from tuner.tables import diff_table, plain_table, trial_table, verdict_table
 from tuner.tune import Tuning, tune_and_keep
+from tuner.watchdog import lease
 
 
 @click.command("apply")
@@ -77,7 +78,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
             tuning = tune_and_keep(held, chosen, budget, rules, step, hold=hold)
     show(output, tuning)
     if hold and tuning.best is not None:
-        output.show("", f"It goes back in {confirm_within} s, unless: tuner confirm --host {uri}")
+        left = lease(confirm_within)
+        output.show("", f"It goes back in {left} s, unless: tuner confirm --host {uri}")
     output.emit(tuning)
     return 0
 
@@ -109,8 +111,8 @@ def _words(
     confirm_within: int,
 ) -> list[str]:
     """The options as they are given to the command of each host."""
-    words = ["--policy", policy, "--tries", str(tries), "--confirm-within", str(confirm_within)]
-    words += [] if setting is None else ["--setting", str(setting)]
+    words = ["--policy", policy] if setting is None else ["--setting", str(setting)]
+    words += ["--tries", str(tries), "--confirm-within", str(confirm_within)]
     words += [] if pairs is None else ["--pairs", str(pairs)]
     words += [] if seconds is None else ["--seconds", repr(seconds)]
     words += [word for guard in guards for word in ("--guard", guard)]

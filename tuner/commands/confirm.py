@@ -12,6 +12,7 @@ from tuner.merge import changed
 from tuner.settings import Difference, differences
 from tuner.state import FOR_A_PERSON, LiveHost, journal_of
 from tuner.tables import diff_table
+from tuner.watchdog import Reverted
 
 
 class Confirmation(Record, frozen=True):
@@ -51,6 +52,10 @@ def confirm_held(uri: str, host: LiveHost) -> Confirmation:
     pending = journal.standing().pending
     if pending is None or pending.held is None:
         raise TunerError(about(uri, "nothing waits for a confirmation; see: tuner status"))
+    if found.reverted is not None:
+        raise Reverted(
+            about(uri, f"too late, the host put itself back {found.put_back}: run tuner apply anew")
+        )
     if found.holder not in ("", FOR_A_PERSON):
         raise HostBusy(about(uri, f"the host is held by {found.holder}; see: tuner status"))
     left, now = pending.held, host.snapshot()

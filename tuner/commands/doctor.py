@@ -64,6 +64,7 @@ def show(output: Output, diagnosis: Diagnosis) -> None:
         output.show(missing)
     for line in diagnosis.sudoers:
         output.show(f"this line in sudoers would do: {line}")
+        output.show("give it only to who may be root: what it names can run, or be, anything")
     if not diagnosis.missing:
         output.show("nothing")
 

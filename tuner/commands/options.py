@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from agents import registry
 from agents.policy import Policy
@@ -26,10 +27,41 @@ from tuner.watchdog import CONFIRM_WITHIN
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+class Seconds(click.FloatRange):
+    """A length of time. Python's numbers have some that are none: click lets them through."""
+
+    name = "seconds"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's own
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """The number, if it is finite and in the range."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def _only_one(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> str | None:
+    """The one host of a command that takes one: the last of several would hide the others."""
+    if len(given) > 1 or (given and given[0].startswith("@")):
+        raise click.BadParameter('one host at a time; many: "tuner apply".', context, option)
+    return given[0] if given else None
+
+
 host_option = click.option(
     "--host",
     "uri",
     required=True,
+    multiple=True,
+    callback=_only_one,
     metavar="URI",
     help="lab:, qemu:///system, xen:, xen+ssh://user@host, sim:SCENARIO, …",
 )
@@ -55,7 +87,7 @@ pairs_option = click.option(
 )
 seconds_option = click.option(
     "--seconds",
-    type=click.FloatRange(0.0, min_open=True),
+    type=Seconds(0.0, min_open=True),
     help="Length of a sample. [default: live 2, sim 0.5]",
 )
 confirm_option = click.option(
@@ -97,9 +129,12 @@ LIVE_TOLERANCE = 0.1
 
 
 def policy_of(name: str, setting: Path | None) -> Policy:
-    """The policy that the options ask for."""
+    """The policy that the options ask for. Raises InputError where they ask for two."""
     if setting is None:
         return registry.get(name)
+    context = click.get_current_context()
+    if context.get_parameter_source("policy") is ParameterSource.COMMANDLINE:
+        raise InputError("choose one of --policy and --setting: each says what to try")
     return Given(name=str(setting), make=read(setting).over)
 
 

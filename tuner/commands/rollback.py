@@ -55,5 +55,5 @@ def command(*, uri: str, to: int | None, force: bool, confirm_within: int, as_js
     changes = differences(before, settings)
     output.show(about(uri, summary))
     if changes:
-        output.show(diff_table(changes))
+        output.show(diff_table(changes, "before", "now"))
     output.emit(Rollback(host=uri, summary=summary, settings=settings, changes=changes, kept=kept))

@@ -87,7 +87,8 @@ def command(*, uri: str, journal: bool, as_json: bool) -> None:
         status = examine(uri, host)
     output.show(about(uri, status.summary))
     if status.changes:
-        output.show(diff_table(status.changes))
+        should = "as confirmed" if status.state == "changed" else "as found"
+        output.show(diff_table(status.changes, should, "now"))
     elif status.edited:
         output.show(f"  {', '.join(status.edited)}")
     if status.generations:
@@ -177,7 +178,7 @@ def _story(standing: Standing, found: Look) -> tuple[State, str]:
 
 
 def _unfinished(pending: Pending, found: Look) -> tuple[State, str]:
-    since = f"in the middle of a transaction begun {pending.begun.time}"
+    since = f"in the middle of a transaction begun {pending.since}"
     left = f"in {found.seconds_left or 0.0:.0f} s"
     if found.reverted is not None:
         return "reverted", f"{_silence(pending)}; the host put itself back {found.put_back}"
@@ -195,7 +196,7 @@ def _unfinished(pending: Pending, found: Look) -> tuple[State, str]:
 def _silence(pending: Pending) -> str:
     if pending.held is not None:
         return f"nobody confirmed what was held since {pending.held.time}"
-    return f"the tuner that began {pending.begun.time} fell silent"
+    return f"the tuner that began {pending.since} fell silent"
 
 
 def _should_be(standing: Standing) -> tuple[Settings, bytes] | None:

@@ -1,5 +1,6 @@
 """``tuner watch``: keep a host tuned while its load changes."""
 
+import math
 import time
 from pathlib import Path
 from typing import Literal
@@ -49,7 +50,8 @@ class Watch:
         A change has to be there twice in a row, and to have stopped going on.
         """
         if self.load is None:
-            return "not tuned yet"
+            never = math.isinf(self._tuned)
+            return "not tuned yet" if never else "not tuned yet for a load that holds still"
         changed = watch.change(self.load, now)
         suspected, self._suspected = self._suspected, now if changed else None
         if not changed or suspected is None or watch.change(suspected, now):
@@ -87,7 +89,7 @@ class Watch:
 @options.confirm_option
 @click.option(
     "--every",
-    type=click.FloatRange(0.1),
+    type=options.Seconds(0.1),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
@@ -95,11 +97,11 @@ class Watch:
 )
 @click.option(
     "--at-most-every",
-    type=click.FloatRange(0.0),
+    type=options.Seconds(0.0),
     default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="How often to tune at most.",
+    help="How often to tune at most; where that brings nothing, ever more seldom.",
 )
 @click.option("--looks", type=click.IntRange(1), help="End after so many looks. [default: never]")
 @options.json_option

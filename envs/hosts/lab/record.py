@@ -109,7 +109,7 @@ def parse(folder: Path, data: bytes) -> Lab:
 
 def none_up(folder: Path) -> HostError:
     """The error that there is no such lab."""
-    return HostError(f"no lab {folder.name!r} is up: run: tuner lab up {folder.name}")
+    return HostError(f"no lab {folder.name!r} of yours is up: run: tuner lab up {folder.name}")
 
 
 def create(folder: Path, lab: Lab) -> None:
