@@ -114,7 +114,7 @@ start) # TOKEN SECONDS HOLDER; told this script: start the guard, and wait until
     printf %s "$told" >watchdog.sh.new && mv -f watchdog.sh.new watchdog.sh || exit 13
     set -- sh "$folder/watchdog.sh" guard "$folder" 0 "$@"
     if [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ] && command -v systemd-run >/dev/null; then
-        systemd-run --quiet --collect --unit "viotune-$6" -p Restart=on-abnormal -- "$@" || exit
+        systemd-run --quiet --collect --unit "viotune-$6" -p Restart=on-abnormal -p KillMode=process -- "$@" || exit
     else
         setsid "$@" </dev/null >/dev/null 2>&1 &
     fi

@@ -113,6 +113,22 @@ def test_one_that_is_killed_is_started_again_without_a_tuner(
 
 
 @pytest.mark.lab
+def test_what_it_starts_as_it_undoes_outlives_it(
+    systemd: Inside, folder: Path, knob: Path, tmp_path: Path
+) -> None:
+    """Such as the watcher of a bridge that had been in a mode of ours before."""
+    told = tmp_path / "told"
+    start = 'setsid sleep 300 </dev/null >/dev/null 2>&1 & echo "$!" >"$1"'
+    dog = Watchdog(systemd, folder, 1000)
+    dog.start()
+    dog.arm([("sh", "-c", start, "sh", str(told)), *put_back(knob)])
+    expire(folder)
+    wait(lambda: unit(systemd, dog)["ActiveState"] == "inactive")
+    output(systemd, ("kill", told.read_text().strip()))  # it runs
+    wait(lambda: unit(systemd, dog)["LoadState"] == "not-found")
+
+
+@pytest.mark.lab
 def test_it_outlives_the_session_of_its_tuner(
     systemd: Inside, folder: Path, knob: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """A guest as it is tuned: its threads by key, its vifs, libvirt's groups of it, its weight."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -13,8 +13,24 @@ from envs.hosts.kvm.libvirt import Libvirt
 from envs.hosts.kvm.qemu import Process
 from envs.hosts.unexpected import natural
 
+SHARERS = """
+for file; do
+    while read -r pid; do
+        [ ! -e "/proc/$pid/exe" ] || { found=yes; printf "%s\\0%s\\n" "$file" "$pid"; }
+    done <"$file"
+done 2>/dev/null
+[ "$found" ]
+"""
+"""Prints, as ``grep -HZ``, the processes in files such as ``cgroup.procs``.
+
+Threads of the kernel's, which have no program, are left out: they are in a group because whom they
+work for is. KVM has one for each guest.
+"""
+
 DRIVER = "host"
 """The driver domain: this Linux. It has no weight of its own."""
+
+_NO_GROUP = "it has no cgroup of its own with the CPU controller"
 
 
 class Group(Record, frozen=True):
@@ -37,7 +53,8 @@ class Guest(Record, frozen=True):
     ``threads`` maps every key to the thread's folder in ``/proc``: first the ``vcpus``, then the
     ``backends``, then the rest. ``nodes`` are those that a VCPU's memory is bound to by QEMU
     itself, where it is. ``macs`` are the addresses behind its vifs, where they are known.
-    ``weight_file`` is empty where it has no weight of its own, and ``why_no_weight`` says why.
+    ``weight_file`` is empty where it has no weight of its own, and ``why_no_weight`` says why;
+    ``unit`` is the unit of systemd's that it is the weight of, if it is.
     """
 
     name: str
@@ -53,6 +70,7 @@ class Guest(Record, frozen=True):
     groups: tuple[Group, ...] = ()
     weight_file: str = ""
     why_no_weight: str = ""
+    unit: str = ""
 
     @property
     def statuses(self) -> Mapping[str, str]:
@@ -113,10 +131,14 @@ def _weight(process: Process, via: Libvirt | None, cpu: Controller | None) -> di
     path = cgroup.membership(process.cgroups, cpu) if cpu else "/"
     machine = libvirt.machine_group(path)
     if cpu is None or machine == "/":
-        return {"why_no_weight": "it has no cgroup of its own with the CPU controller"}
+        return {"why_no_weight": _NO_GROUP}
     if via is None and machine != path:
         return {"why_no_weight": "it has its weight from libvirt: name the host qemu:///system"}
-    return {"weight_file": f"{cpu.root}{machine}/{cpu.weight_file}"}
+    unit = machine.rpartition("/")[2] if cpu.version == 2 else ""
+    return {
+        "weight_file": f"{cpu.root}{machine}/{cpu.weight_file}",
+        "unit": unit if unit.endswith((".scope", ".service")) else "",
+    }
 
 
 def _io(name: str, alias: str) -> str:
@@ -155,15 +177,23 @@ def procs_file(guest: Guest) -> str:
     return guest.weight_file.rpartition("/")[0] + "/cgroup.procs"
 
 
-def weighed(guest: Guest, procs: Mapping[str, str], via: Libvirt | None) -> Guest:
-    """The guest; without its weight where that would be the weight of others as well.
+def weighed(
+    guest: Guest, procs: Mapping[str, str], weights: Container[str], via: Libvirt | None
+) -> Guest:
+    """The guest; without its weight where there is none, or it would be others' as well.
 
-    ``procs`` are the texts of the ``procs_file`` of guests.
+    ``procs`` are the texts of the ``procs_file`` of guests, as ``SHARERS`` prints them, ``weights``
+    the weight files that there are.
     """
     file = procs_file(guest)
     inside = {natural(file, pid) for pid in procs.get(file, "").split()}
-    own = {int(folder.split("/")[2]) for folder in guest.threads.values()}
-    if via is not None or not guest.weight_file or guest.pid in inside <= own:
+    why = ""
+    if guest.weight_file and guest.weight_file not in weights:
+        why = _NO_GROUP
+        if guest.unit:
+            why += f": systemctl set-property --runtime {guest.unit} CPUWeight=100"
+    elif guest.weight_file and via is None and inside != {guest.pid}:
+        why = "it shares its cgroup with other processes"
+    if not why:
         return guest
-    why = "it shares its cgroup with other processes"
     return msgspec.structs.replace(guest, weight_file="", why_no_weight=why)

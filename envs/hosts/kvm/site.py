@@ -13,7 +13,7 @@ from envs.hosts.change import Command
 from envs.hosts.iproute import Link
 from envs.hosts.kvm import libvirt, qemu
 from envs.hosts.kvm.cores import ISOLATED, MEMORY, cpuset_files, inside, reach
-from envs.hosts.kvm.guests import Guest, guest_of, procs_file, unique, weighed
+from envs.hosts.kvm.guests import SHARERS, Guest, guest_of, procs_file, unique, weighed
 from envs.hosts.kvm.libvirt import Libvirt
 from envs.hosts.kvm.qemu import Process
 from envs.hosts.transport import Result, Transport, files_read, printed, reading
@@ -121,11 +121,15 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
     ports = [name for name, link in links.items() if bridge and link.master == bridge]
     outward = [name for name in ports if name not in vifs]
     cpusets = [cpuset_files(process, cpuset) for process in processes]
-    limiting = (*chain(*cpusets, *(guest.statuses.values() for guest in guests)), ISOLATED, MEMORY)
+    limiting = (
+        *chain(*cpusets, *(guest.statuses.values() for guest in guests)),
+        *(guest.weight_file for guest in guests if guest.weight_file),
+        *(ISOLATED, MEMORY),
+    )
     limits, alone, adapters, irq, fdb = transport.run_all(
         (
             reading(tuple(dict.fromkeys(limiting))),
-            reading(tuple(dict.fromkeys(procs_file(guest) for guest in guests))),
+            ("sh", "-c", SHARERS, "sh", *dict.fromkeys(procs_file(guest) for guest in guests)),
             uplink.question(outward),
             linux.irq_time_query(printed(release).strip()),
             ("bridge", "-j", "fdb", "show", "br", bridge or "lo"),
@@ -142,7 +146,7 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
         uri=uri,
         folder=folder,
         libvirt=via,
-        guests=tuple(weighed(g, procs, via) for g in guests),
+        guests=tuple(weighed(g, procs, texts, via) for g in guests),
         cores=cores,
         reach={k: v for guest, within in each for k, v in reach(guest, within, cores, texts)},
         immovable=next(_immovable(guests), ""),

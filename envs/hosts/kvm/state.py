@@ -197,11 +197,14 @@ def _placed(site: Site, found: Values, target: Settings) -> dict[str, Cores]:
 
 
 def _cpusets(site: Site, found: Values, affinity: Mapping[str, Cores]) -> dict[str, Cores]:
-    """Each group's cores: as found while its threads are, else all that its threads may use."""
+    """Each group's cores: as found while its threads are, else all that its threads may use.
+
+    One that has none of its own gets none.
+    """
     sets = dict(found.cpuset)
     for group in (group for guest in site.guests for group in guest.groups):
         members = [key for key in group.members if key in affinity]
-        if any(affinity[key] != found.affinity[key] for key in members):
+        if sets.get(group.key) and any(affinity[key] != found.affinity[key] for key in members):
             sets[group.key] = tuple(sorted({core for key in members for core in affinity[key]}))
     return sets
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from envs.hosts import bridge, kept
 from envs.hosts.change import Change, Command, Part, single, undoing
-from envs.hosts.kvm.guests import Guest
+from envs.hosts.kvm.guests import Group, Guest
 from envs.hosts.kvm.site import Site
 from envs.hosts.kvm.state import Cores, KvmState, Values, bridge_mode
 from envs.hosts.linux import as_list
@@ -77,8 +77,8 @@ def _placement(site: Site, before: Values, after: Values) -> Iterator[Change]:
         (guest, keys, group)
         for guest in site.guests
         for keys, group in (
-            *((group.members, group) for group in guest.groups),
-            *(((key,), None) for key in _ungrouped(guest)),
+            *((group.members, group) for group in _groups(guest, after)),
+            *(((key,), None) for key in _ungrouped(guest, after)),
         )
     ]
     backends = set(site.backends)
@@ -107,33 +107,35 @@ def _placing(
     """Put some of a guest's threads where ``values`` has them: with libvirt group by group.
 
     libvirt gives all threads of a group the group's cores; those that are to have fewer get them
-    by themselves. A group that is to have none of its own, as above it, can be told only by file.
+    by themselves. So do all where the group has no cores of its own, as it is on version 2 until
+    somebody pins: libvirt would give it some, and the kernel takes none away from a group that has
+    threads.
     """
-    for group in guest.groups:
+    for group in _groups(guest, values):
         if site.libvirt is None or set(keys).isdisjoint(group.members):
             continue
         members = [key for key in group.members if key in values.affinity]
-        cpuset = values.cpuset.get(group.key) or _union(values, members)
         if not members:
             continue
+        cpuset = values.cpuset[group.key]
         yield site.libvirt.pin(guest.uuid, group.kind, group.number, as_list(cpuset))
-        if group.file and not values.cpuset.get(group.key):
-            yield write_file(group.file, "")
         for key in members:
             if whole or values.affinity[key] != cpuset or len(members) > 1:
                 yield _pin(guest, key, values.affinity[key])
-    for key in _ungrouped(guest):
+    for key in _ungrouped(guest, values):
         if key in keys and key in values.affinity:
             yield _pin(guest, key, values.affinity[key])
 
 
-def _ungrouped(guest: Guest) -> tuple[str, ...]:
-    grouped = {key for group in guest.groups for key in group.members}
+def _groups(guest: Guest, values: Values) -> tuple[Group, ...]:
+    """The groups of libvirt's that have cores of their own."""
+    return tuple(group for group in guest.groups if values.cpuset.get(group.key))
+
+
+def _ungrouped(guest: Guest, values: Values) -> tuple[str, ...]:
+    """The threads that are in no such group."""
+    grouped = {key for group in _groups(guest, values) for key in group.members}
     return tuple(key for key in guest.threads if key not in grouped)
-
-
-def _union(values: Values, keys: Sequence[str]) -> Cores:
-    return tuple(sorted({core for key in keys for core in values.affinity[key]}))
 
 
 def _pin(guest: Guest, key: str, cores: Cores) -> Command:
@@ -159,8 +161,11 @@ def _weights(site: Site, before: Values, after: Values) -> Iterator[Change]:
 
 
 def _weigh(site: Site, guest: Guest, weight: int) -> Command:
+    """A unit's weight is systemd's to set: written to the file alone, it lasts until a reload."""
     if site.libvirt is not None:
         return site.libvirt.weigh(guest.uuid, str(weight))
+    if guest.unit:
+        return ("systemctl", "set-property", "--runtime", guest.unit, f"CPUWeight={weight}")
     return write_file(guest.weight_file, str(weight))
 
 

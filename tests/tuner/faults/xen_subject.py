@@ -55,7 +55,7 @@ class XenSubject(Subject):
 
     def __init__(self) -> None:
         super().__init__()
-        self.machine = machine.machine_of(Kind())
+        self.machine = machine.Machine(Kind())
         self.renew()
 
     def renew(self) -> None:

@@ -3,9 +3,11 @@
 import time
 
 from envs.errors import HostError
+from envs.hosts.emulated.build import PROGRAMS, missing
+from envs.hosts.emulated.machine import PATIENCE
 from envs.hosts.xen.host import XenHost
 from envs.hosts.xen.lab import machine
-from envs.hosts.xen.lab.machine import PATIENCE, PROGRAMS, Kind, Machine, missing
+from envs.hosts.xen.lab.machine import Kind, Machine
 
 __all__ = ["PROGRAMS", "Kind", "Machine", "compute", "find", "flow", "host", "missing", "up"]
 
@@ -24,7 +26,7 @@ _FLOWING = 1_000_000
 
 def find() -> Machine:
     """The lab of this machine, up or not."""
-    return machine.machine_of(Kind())
+    return Machine(Kind())
 
 
 def up() -> Machine:

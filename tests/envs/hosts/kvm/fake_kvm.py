@@ -2,7 +2,8 @@
 
 It answers the commands of the backend, and pins as libvirt and taskset do: ``virsh`` gives all
 threads of a group the group's cores, ``taskset`` gives one thread some of them. As by the kernel,
-a thread gets those of them that are in its cpusets, and it is an error if none is.
+a thread gets those of them that are in its cpusets, and it is an error if none is; and from a
+group with threads its own set of cores cannot be taken away.
 """
 
 import json
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 
 from envs.hosts import linux
-from envs.hosts.kvm import qemu
+from envs.hosts.kvm import guests, qemu
 from envs.hosts.transport import Result, replace_file, write_file
 
 _COUNTERS = " 0" * 16 + "\n"
@@ -115,13 +116,15 @@ class FakeKvm:
             "mkdir": lambda _: "",
             "rm": lambda words: self.files.pop(words[-1], "") and "",
             "sh": lambda words: self._script(words[1], words[3:]),
+            "systemctl": self._systemctl,
             "taskset": self._taskset,
             "uname": lambda _: "6.1.0\n",
             "virsh": lambda words: self._virsh(words[3:]),
         }
         try:
             out = programs[argv[0]](list(argv[1:]))
-            greps = argv[0] == "grep" or (argv[:2] == ("sh", "-c") and argv[2].startswith("grep"))
+            script = argv[2] if argv[:2] == ("sh", "-c") else argv[0]
+            greps = script.startswith("grep") or script == guests.SHARERS
             return Result(argv=argv, rc=0 if out or not greps else 1, out=out)
         except KeyError:
             return Result(argv=argv, rc=1, err=f"{argv[0]}: there is no such thing\n")
@@ -133,6 +136,12 @@ class FakeKvm:
             case ["link", "set", "dev", name, "txqueuelen", length]:
                 self.links[name]["txqlen"] = int(length)
         return json.dumps([{"ifname": "lo"}, *self.links.values()])
+
+    def _systemctl(self, words: list[str]) -> str:
+        _, _, unit, weight = words
+        (file,) = (f for f in self.files if f.endswith(f"/{unit}/cpu.weight"))
+        self.files[file] = weight.removeprefix("CPUWeight=") + "\n"
+        return ""
 
     def _taskset(self, words: list[str]) -> str:
         _, _, cores, tid = words
@@ -168,10 +177,16 @@ class FakeKvm:
         if script in heads:
             head, tail = heads[script].format(*words), "comm" if script == qemu._TASKS else ""
             return self._shown(f for f in self.files if f.startswith(head) and f.endswith(tail))
+        if script == guests.SHARERS:
+            members = [(f, pid) for f in words for pid in self.files.get(f, "").split()]
+            programs = [(f, pid) for f, pid in members if f"/proc/{pid}/cmdline" in self.files]
+            return "".join(f"{file}\0{pid}\n" for file, pid in programs)
         if script == qemu.VHOST[2]:
             leaders = [f for f in self.files if f.count("/") == 3 and f.endswith("/comm")]
             return self._shown(f for f in leaders if self.files[f].startswith("vhost-"))
         if script in (write_file("", "")[2], replace_file("", "")[2]):
+            if words[0].endswith("/cpuset.cpus") and self.files[words[0]].strip() and not words[1]:
+                raise OSError("No space left on device")
             self.files[words[0]] = words[1] + "\n"
         return self.interrupts if "msi_irqs" in script else ""
 

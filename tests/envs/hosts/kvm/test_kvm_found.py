@@ -314,11 +314,51 @@ def test_a_weight_that_others_share_is_not_set_where_there_is_no_libvirt() -> No
     fake.files["/proc/100/cgroup"] = "0::/user.slice\n"
     fake.files["/sys/fs/cgroup/user.slice/cpu.weight"] = "100\n"
     fake.files["/sys/fs/cgroup/user.slice/cgroup.procs"] = "100\n4711\n"
+    fake.files["/proc/4711/cmdline"] = "bash\0"
     limits = KvmHost.open("kvm:", fake).describe().limits
     assert limits.weights == ()
     assert "shares its cgroup with other processes" in limits.why_not["weight"]
     fake.files["/sys/fs/cgroup/user.slice/cgroup.procs"] = "100\n"
     assert KvmHost.open("kvm:", fake).describe().limits.weights == ("vm",)
+
+
+SCOPE = "/sys/fs/cgroup/qemu.slice/100.scope"
+
+
+def alone() -> FakeKvm:
+    """A guest in a scope of systemd's, as Proxmox VE runs it, with KVM's thread for it."""
+    fake = FakeKvm()
+    fake.add("vm", 100, vhost=(190,))
+    fake.files["/proc/100/cgroup"] = "0::/qemu.slice/100.scope\n"
+    fake.files[f"{SCOPE}/cgroup.procs"] = "100\n188\n190\n"
+    fake.files["/proc/188/comm"] = "kvm-nx-lpage-recovery-100\n"
+    return fake
+
+
+def test_a_guest_shares_its_weight_with_threads_of_the_kernel_s_that_work_for_it() -> None:
+    fake = alone()
+    fake.files[f"{SCOPE}/cpu.weight"] = "100\n"
+    host = KvmHost.open("kvm:", fake)
+    assert host.describe().limits.weights == ("vm",)
+
+
+def test_a_unit_s_weight_is_set_by_systemd_which_else_would_set_it_back() -> None:
+    fake = alone()
+    fake.files[f"{SCOPE}/cpu.weight"] = "100\n"
+    host = KvmHost.open("kvm:", fake)
+    found = host.settings()
+    host.apply(msgspec.structs.replace(found, weight={**found.weight, "vm": 800}))
+    assert fake.files[f"{SCOPE}/cpu.weight"] == "800\n"
+    asked = ("systemctl", "set-property", "--runtime", "100.scope", "CPUWeight=800")
+    assert asked in fake.asked
+
+
+def test_a_scope_that_has_no_weight_has_none_and_the_reason_tells_how_to_give_it_one() -> None:
+    limits = KvmHost.open("kvm:", alone()).describe().limits
+    assert limits.weights == ()
+    assert limits.why_not["weight"].endswith(
+        "with the CPU controller: systemctl set-property --runtime 100.scope CPUWeight=100"
+    )
 
 
 def test_a_weight_of_libvirt_s_is_left_to_libvirt() -> None:

@@ -1,10 +1,10 @@
-"""What the Xen lab keeps in its cache, and what it removes."""
+"""What emulated hosts keep in their cache, and what is removed."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-from envs.hosts.xen.lab.machine import forget
+from envs.hosts.emulated.build import forget
 
 
 def test_what_older_versions_made_is_removed_unless_it_runs(tmp_path: Path) -> None:
