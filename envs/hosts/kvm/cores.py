@@ -56,14 +56,21 @@ def reach(
     """Each thread that may not be placed on all ``cores``, with those it may have.
 
     A guest's are ``within`` its own, and of these a VCPU's are by its memory if any are. ``texts``
-    are those of ``MEMORY`` and of the threads' ``status``.
+    are those of ``MEMORY``, of the threads' ``status``, and where libvirt is not there to be asked
+    for others, of the sets that it gave its groups.
     """
     memory = set(linux.core_list(texts.get(MEMORY, ""), MEMORY))
+    given = {
+        key: set(linux.core_list(texts[group.file], group.file))
+        for group in guest.groups
+        for key in group.members
+        if texts.get(group.file, "").strip()
+    }
     for key, file in guest.statuses.items():
-        able = within
+        able = within & given.get(key, within)
         if key in guest.vcpus:
             nodes = guest.nodes.get(key) or linux.memory_nodes(texts.get(file, ""))
             if nodes and not memory <= set(nodes):
-                able = within & {core.id for core in cores if core.node in nodes} or within
+                able = able & {core.id for core in cores if core.node in nodes} or able
         if len(able) < len(cores):
             yield key, tuple(sorted(able))

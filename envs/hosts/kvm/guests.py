@@ -121,7 +121,7 @@ def guest_of(
         vifs=vifs,
         nodes={f"{name}/{number}": nodes for number, nodes in process.nodes.items()},
         macs={vif: mac for vif, mac in {**process.macs, **addresses}.items() if vif in vifs},
-        groups=tuple(_groups(name, process, (*emulator, *workers, *others), cpuset)) if via else (),
+        groups=tuple(_groups(name, process, (*emulator, *workers, *others), cpuset)),
         **_weight(process, via, cpu),
     )
 

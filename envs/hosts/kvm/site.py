@@ -124,6 +124,7 @@ def look(transport: Transport, uri: str, folder: str, via: Libvirt | None) -> Si
     limiting = (
         *chain(*cpusets, *(guest.statuses.values() for guest in guests)),
         *(guest.weight_file for guest in guests if guest.weight_file),
+        *(group.file for guest in guests for group in guest.groups if via is None and group.file),
         *(ISOLATED, MEMORY),
     )
     limits, alone, adapters, irq, fdb = transport.run_all(

@@ -92,7 +92,7 @@ def answered(
     _same_guests(site, texts)
     found = bridge.found(site.bridge or "lo", answers[1:], bypass_filters=bypass_filters)
     kept = texts.get(site.kept_file)
-    groups = [group for guest in site.guests for group in guest.groups]
+    groups = [group for guest in site.guests for group in guest.groups if site.libvirt]
     affinity = dict(_affinities(site, texts))
     state = KvmState(
         now=Values(

@@ -15,6 +15,7 @@ from envs.hosts.cgroup import Controller
 from envs.hosts.kvm import libvirt, qemu
 from envs.hosts.kvm.counters import misses
 from envs.hosts.kvm.host import KvmHost
+from envs.hosts.kvm.libvirt import Libvirt
 from envs.hosts.roles import roles_of
 from envs.hosts.transport import Result
 from envs.hosts.uplink import Adapter, uplink
@@ -210,6 +211,14 @@ def test_guests_that_are_kept_apart_by_cpusets_are_placed_within_their_own() -> 
     assert fake.cores_of(110) == (1,)
     with pytest.raises(IllegalSetting, match=r"'vm100/0' leaves .* bound to: cores 0, 1"):
         host.apply(msgspec.structs.replace(found, placement={**found.placement, "vm100/0": (2,)}))
+
+
+def test_without_libvirt_the_sets_that_it_gave_its_groups_are_kept() -> None:
+    fake = FakeKvm()
+    uuid = fake.add("vm", 100)
+    fake.run(Libvirt(uri="qemu:///system").pin(uuid, "vcpu", "0", "0-2"))
+    assert KvmHost.open("kvm:", fake).describe().limits.reach == {"vm/0": (0, 1, 2)}
+    assert described(fake).limits.reach == {}
 
 
 MAIN = ("-machine", "pc-i440fx-9.2,usb=off,memory-backend=r", "-object")

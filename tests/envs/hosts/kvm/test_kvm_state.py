@@ -108,6 +108,22 @@ def test_every_way_back_is_exact_a_set_that_was_inherited_included(
     }
 
 
+def test_libvirt_is_told_only_of_pins_in_groups_that_have_cores_of_their_own(
+    fake: FakeKvm,
+) -> None:
+    """To give a group some could not be taken back."""
+    fake.run(Libvirt(uri="qemu:///system").pin(fake.uuids[1], "vcpu", "0", "0-2"))
+    host = KvmHost.open("qemu:///system", fake)
+    snapshot, stock = host.snapshot(), host.settings()
+    asked = len(fake.asked)
+    host.apply(with_(stock, placement={**stock.placement, "vm/0": (3,), "db/0": (1,)}))
+    assert (fake.cores_of(PID + 10), fake.cores_of(210)) == ((3,), (1,))
+    pins = [argv[4:] for argv in fake.asked[asked:] if argv[0] == "virsh"]
+    assert pins == [("vcpupin", fake.uuids[1], "0", "1", "--live")]
+    host.restore(snapshot)
+    assert host.snapshot() == snapshot
+
+
 def test_only_what_differs_is_put_back_where_that_is_told(host: KvmHost) -> None:
     found, snapshot = host.settings(), host.snapshot()
     assert host.restoring(snapshot, [snapshot]) == ()
