@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from envs.hosts.xen.lab import PROGRAMS as XEN_PROGRAMS
+from envs.hosts.emulated.build import PROGRAMS as EMULATION
 
 settings.register_profile("viotune", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("viotune")
@@ -38,9 +38,9 @@ def _kvm() -> str | None:
     return _missing(*programs) or _lab()
 
 
-def _xen() -> str | None:
-    """Why the xen tier cannot run here, or None."""
-    return _missing(*XEN_PROGRAMS) or _not_root()
+def _emulated() -> str | None:
+    """Why the tiers of hosts inside QEMU, xen and server, cannot run here, or None."""
+    return _missing(*EMULATION) or _not_root()
 
 
 def _missing(*programs: str) -> str | None:
@@ -53,7 +53,13 @@ def _not_root() -> str | None:
     return None if os.geteuid() == 0 else "needs root"
 
 
-TIERS: dict[str, Callable[[], str | None]] = {"lab": _lab, "ssh": _ssh, "kvm": _kvm, "xen": _xen}
+TIERS: dict[str, Callable[[], str | None]] = {
+    "lab": _lab,
+    "ssh": _ssh,
+    "kvm": _kvm,
+    "xen": _emulated,
+    "server": _emulated,
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:

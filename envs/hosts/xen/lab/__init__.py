@@ -3,13 +3,12 @@
 import time
 
 from envs.errors import HostError
-from envs.hosts.emulated.build import PROGRAMS, missing
 from envs.hosts.emulated.machine import PATIENCE
 from envs.hosts.xen.host import XenHost
 from envs.hosts.xen.lab import machine
 from envs.hosts.xen.lab.machine import Kind, Machine
 
-__all__ = ["PROGRAMS", "Kind", "Machine", "compute", "find", "flow", "host", "missing", "up"]
+__all__ = ["Kind", "Machine", "compute", "find", "flow", "host", "up"]
 
 _SEND = """
 send="iperf3 -c 10.0.0.11 -t 86400 -b $mbits --pacing-timer 100000 >/dev/null 2>&1 &"

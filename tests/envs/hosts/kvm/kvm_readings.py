@@ -17,10 +17,10 @@ for pid in $(pgrep qemu-system); do
     for task in /proc/$pid/task/* $(pgrep "vhost-$pid" | sed 's,.*,/proc/&,'); do
         case $(cat "$task/comm") in
             *mon_iothread | worker | call_rcu) ;;
-            *) echo "$owner $(cat "$task/comm") on $(taskset -c -p "${task##*/}" | sed 's/.*: //')" ;;
+            *) echo "$owner $(cat "$task/comm") on $(taskset -c -p "${task##*/}")" ;;
         esac
     done
-done | sed 's/vhost-[0-9]*/vhost/' | sort | uniq -c
+done | sed "s/vhost-[0-9]*/vhost/; s/on pid.*: /on /" | sort | uniq -c
 uplink=$(ls -d /sys/class/net/*/device/driver/module/drivers/pci:e1000e | cut -d / -f 5)
 for irq in $(ls "/sys/class/net/$uplink/device/msi_irqs"); do
     echo "interrupt $irq of $uplink: $(cat "/proc/irq/$irq/smp_affinity_list")"
