@@ -4,12 +4,14 @@
     sudo -E .venv/bin/python results/live_knobs.py kvm | tee results/live/kvm-knobs.txt
     sudo -E .venv/bin/python results/live_knobs.py xen | tee results/live/xen-knobs.txt
     sudo -E .venv/bin/python results/live_knobs.py plain | tee results/live/kvm-plain.txt
+    sudo -E .venv/bin/python results/live_knobs.py server | tee results/live/kvm-server.txt
 
 The hosts are the labs, in ``plain`` with guests that libvirt does not run (``kvm:``): real
 hypervisors, but emulated, so that speeds compare with each other at most. Under each setting stands
 what virsh, taskset, xl, cgroup files, ip, bridge and tc print otherwise than before (- before,
 + now), and after it whether they print the same as before again. Then all settings in turn, round
-after round: medians, lowest and highest.
+after round: medians, lowest and highest. In ``server``, the tests' KVM server, guests are idle and
+nothing is measured: there every thread of it is emulated, KVM's guests as well.
 """
 
 import statistics
@@ -21,6 +23,8 @@ from functools import partial
 from itertools import pairwise
 
 import kvm_lab as plain_lab
+from kvm_readings import EVERYTHING
+from kvm_server import Server
 from kvm_subject import KvmSubject
 from msgspec.structs import replace
 from subject import Readings, lines
@@ -61,13 +65,14 @@ def main() -> None:
         "kvm": kvm,
         "xen": xen,
         "plain": plain,
+        "server": server,
     }
     with kinds[sys.argv[1]]() as (host, transport, script):
 
         def read() -> Readings:
             return lines(transport.run(["sh", "-c", script], timeout=120.0).out)
 
-        show(host, transport, read)
+        show(host, transport, read, 0 if sys.argv[1] == "server" else ROUNDS)
 
 
 @contextmanager
@@ -118,7 +123,19 @@ def xen() -> Iterator[tuple[XenHost, RecordingTransport, str]]:
         made.down()
 
 
-def show(host: KvmHost | XenHost, transport: RecordingTransport, read: Read) -> None:
+@contextmanager
+def server() -> Iterator[tuple[KvmHost, RecordingTransport, str]]:
+    """Two guests of libvirt's, over SSH, on cgroups v2."""
+    made = Server()
+    made.up()
+    try:
+        transport = RecordingTransport(made.transport)
+        yield KvmHost.open(made.uri, transport), transport, EVERYTHING
+    finally:
+        made.down()
+
+
+def show(host: KvmHost | XenHost, transport: RecordingTransport, read: Read, rounds: int) -> None:
     """Set, read, put back and read again; then measure."""
     spec, found, snapshot, before = host.describe(), host.settings(), host.snapshot(), read()
     settings = _settings(spec, found)
@@ -133,8 +150,9 @@ def show(host: KvmHost | XenHost, transport: RecordingTransport, read: Read) -> 
                     print(f"  {sign} {_brief(line, others)}")
         host.restore(snapshot)
         print(f"  put back: {'all as before' if read() == before else 'NOT AS BEFORE'}\n")
-    _measure(host, transport, {"as found": found, **settings})
-    host.restore(snapshot)
+    if rounds:
+        _measure(host, transport, {"as found": found, **settings}, rounds)
+        host.restore(snapshot)
     print(f"\nin the end: {'all as before' if read() == before else 'NOT AS BEFORE'}")
 
 
@@ -170,12 +188,15 @@ def _settings(spec: HostSpec, found: Settings) -> Mapping[str, Settings]:
 
 
 def _measure(
-    host: KvmHost | XenHost, transport: RecordingTransport, settings: Mapping[str, Settings]
+    host: KvmHost | XenHost,
+    transport: RecordingTransport,
+    settings: Mapping[str, Settings],
+    rounds: int,
 ) -> None:
     spec = host.describe()
     rows: dict[str, list[tuple[float, float]]] = {name: [] for name in settings}
     trips: list[int] = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, setting in settings.items():
             host.apply(setting)
             time.sleep(SETTLE)
@@ -183,7 +204,7 @@ def _measure(
             sample = host.measure(SECONDS)
             trips.append(transport.trips - before)
             rows[name].append((1e3 * bandwidth(sample), cores_used(spec, setting, sample)))
-    print(f"{ROUNDS} rounds of samples of {SECONDS:g} s, {max(trips)} round trips each")
+    print(f"{rounds} rounds of samples of {SECONDS:g} s, {max(trips)} round trips each")
     print(f"{'':40}  Mb/s                   cores used")
     for name, measured in rows.items():
         rates, cores = zip(*measured, strict=True)

@@ -14,13 +14,12 @@ for file in machine.slice/*/cpu.weight machine.slice/*/libvirt/*/cpuset.cpus \
 done
 for pid in $(pgrep qemu-system); do
     owner=$(tr '\0' '\n' <"/proc/$pid/cmdline" | sed -n '/^-name$/{n;s/guest=//;s/,.*//;p}')
-    for task in /proc/$pid/task/* $(pgrep "vhost-$pid" | sed 's,.*,/proc/&,'); do
-        case $(cat "$task/comm") in
-            *mon_iothread | worker | call_rcu) ;;
-            *) echo "$owner $(cat "$task/comm") on $(taskset -c -p "${task##*/}")" ;;
-        esac
-    done
-done | sed "s/vhost-[0-9]*/vhost/; s/on pid.*: /on /" | sort | uniq -c
+    awk -v owner="$owner" '
+        /^Name:/ { sub(/^Name:[ \t]*/, ""); name = $0 }
+        /^Cpus_allowed_list:/ { print owner, name, "on", $2 }
+    ' /proc/$pid/task/*/status $(pgrep "vhost-$pid" | sed 's,.*,/proc/&/status,')
+done | grep -v -e mon_iothread -e ' worker ' -e call_rcu | sed 's/vhost-[0-9]*/vhost/' |
+    sort | uniq -c
 uplink=$(ls -d /sys/class/net/*/device/driver/module/drivers/pci:e1000e | cut -d / -f 5)
 for irq in $(ls "/sys/class/net/$uplink/device/msi_irqs"); do
     echo "interrupt $irq of $uplink: $(cat "/proc/irq/$irq/smp_affinity_list")"

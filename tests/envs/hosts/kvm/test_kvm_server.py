@@ -48,12 +48,17 @@ def plain(server: Server) -> KvmHost:
     return KvmHost.open(server.plain_uri, RecordingTransport(server.transport))
 
 
+@pytest.fixture(scope="module")
+def found(server: Server) -> str:
+    """All that may be changed, as it was before any test."""
+    return server.ssh(EVERYTHING)
+
+
 @pytest.fixture(autouse=True)
-def found(server: Server) -> Iterator[str]:
-    """All that may be changed; a test leaves it as it was."""
-    before = server.ssh(EVERYTHING)
-    yield before
-    assert server.ssh(EVERYTHING) == before
+def unchanged(server: Server, found: str) -> Iterator[None]:
+    """A test leaves it as it was."""
+    yield
+    assert server.ssh(EVERYTHING) == found
 
 
 def all_knobs(found: Settings, weighed: str) -> Settings:
@@ -116,9 +121,9 @@ machine-qemu\x2d2\x2dg2.scope/libvirt/vcpu0/cpuset.cpus: 0-1
 machine-qemu\x2d2\x2dg2.scope/libvirt/vcpu0/cpuset.cpus.effective: 0-1
 1 g1 CPU 0/KVM on 3
 1 g1 CPU 1/KVM on 3
-1 g1 IO iothread1 on 0,1,3
+1 g1 IO iothread1 on 0-1,3
 1 g1 vhost on 2
-1 g2 CPU 0/KVM on 0,1
+1 g2 CPU 0/KVM on 0-1
 1 g2 qemu-system-x86 on 2
 1 g3 vhost on 0-3
 interrupt 31 of enp0s2: 2
@@ -138,7 +143,7 @@ def test_all_knobs_are_seen_by_other_tools_and_every_way_back_is_exact(
     assert libvirt.settings() == target
     seen = server.ssh(EVERYTHING)
     lines = {line.strip() for line in seen.splitlines()}
-    assert [line for line in SEEN.split("\n") if line not in lines] == []
+    assert [line for line in SEEN.strip().split("\n") if line not in lines] == []
     assert re.search(r"vnet0: .* qlen 64\b", seen)
     assert "Egress Redirect to device vnet1" in seen
     ping(server)
@@ -155,10 +160,26 @@ def test_all_knobs_are_seen_by_other_tools_and_every_way_back_is_exact(
 def test_interrupts_are_handled_where_the_backends_are(server: Server, libvirt: KvmHost) -> None:
     stock, snapshot = libvirt.settings(), libvirt.snapshot()
     libvirt.apply(all_knobs(stock, "g1"))
-    counts = "ping -q -c 3 -i 0.2 10.0.0.254 >/dev/null; awk '/enp0s2-rx/ { print $2, $3, $4, $5 }' /proc/interrupts"
+    look = "awk '/enp0s2-rx/ { print $2, $3, $4, $5 }' /proc/interrupts"
+    counts = "ping -q -c 3 -i 0.2 10.0.0.254 >/dev/null; " + look
     before, after = (server.ssh(counts).split() for _ in range(2))
     libvirt.restore(snapshot)
     assert [number for number in range(4) if before[number] != after[number]] == [2]
+
+
+FLOW = "echo 'iperf3 -c 10.0.0.11 -t 60 -b 2M >/dev/null 2>&1 &' | busybox nc -w 5 10.0.0.12 99"
+
+
+def test_the_time_of_a_vhost_worker_is_the_backend_s(server: Server, libvirt: KvmHost) -> None:
+    server.ssh(FLOW)
+    while not (sample := libvirt.measure(2.0)).vifs["vnet0"].inward.bytes:
+        pass
+    worker = "cat /proc/$(pgrep vhost-$(cat /run/libvirt/qemu/g1.pid))/schedstat"
+    before = int(server.ssh(worker).split()[0])
+    sample = libvirt.measure(2.0)
+    after = int(server.ssh(worker).split()[0])
+    assert 0 < sample.backend_cpu["g1/vhost-0"] <= (after - before) * 1e-9
+    server.ssh("echo 'killall iperf3' | busybox nc -w 5 10.0.0.12 99")
 
 
 def test_a_guest_of_qemu_s_alone_has_the_same_knobs_and_its_weight_outlives_a_reload(
