@@ -34,10 +34,12 @@ class SnapshotLost(HostError):
 class Emulated(ABC):
     """A machine in its folder, running or not.
 
-    ``pause`` and ``go_on`` are scripts for before and after a snapshot is taken of it.
+    ``pause`` and ``go_on`` are scripts for before and after a snapshot is taken of it; ``remedy``
+    is what to do about one that is up already.
     """
 
     title: str
+    remedy = ""
     pause = go_on = "true"
 
     def __init__(self, build: Build, name: str, source: Path) -> None:
@@ -108,7 +110,7 @@ class Emulated(ABC):
             self._build.make()
             self.folder.mkdir(exist_ok=True)
             if self.is_up:
-                raise HostError(f"the {self.title} is up already")
+                raise HostError(f"the {self.title} is up already{self.remedy}")
             try:
                 self._access()
                 try:

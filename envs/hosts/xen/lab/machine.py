@@ -46,6 +46,7 @@ class Machine(Emulated):
     """
 
     title = "Xen lab"
+    remedy = ": tuner --host lab:xen, or: tuner lab down xen"
     pause = f"{_TELL} '$2 ~ /^[1-9]/ {{ print $1 }}' | xargs -rn 1 xl pause"
     go_on = f"{_TELL} '$5 ~ /p/ {{ print $1 }}' | xargs -rn 1 xl unpause"
 
