@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 from safetensors.numpy import save as render
 
+from agents.forecast import ForecastLayout
 from agents.scorer import Layout
 from envs.errors import AgentError
 from envs.host import Record
@@ -25,33 +26,42 @@ MAX_BYTES = 16 * 2**20
 """A file larger than this is no agent of ours."""
 
 
+FORECAST = "forecast."
+"""What the names of a forecast's weights begin with in an agent's file."""
+
+Weights = dict[str, NDArray[np.float32]]
+
+
 class About(Record, frozen=True):
     """What an agent says of itself.
 
     ``schema`` is that of the observations it was trained on (``envs.layout``), ``layout`` the
-    sizes of its network, ``sha256`` the digest of its file of weights, which ``save`` fills in,
-    ``training`` the configuration it was trained with, ``scores`` what it reached on the
-    validation hosts, by name.
+    sizes of its network, ``forecast`` those of its forecast if it has one, ``sha256`` the digest of
+    its file of weights, which ``save`` fills in, ``training`` the configuration it was trained
+    with, ``scores`` what it reached on the validation hosts, by name.
     """
 
     schema: int
     layout: Layout
+    forecast: ForecastLayout | None = None
     sha256: str = ""
     training: Mapping[str, str | int | float | bool | None] = {}
     scores: Mapping[str, float] = {}
 
 
 class Agent(Record, frozen=True):
-    """What is known about an agent, and its weights by name."""
+    """What is known about an agent, and its weights by name; ``forecast`` may be none."""
 
     about: About
-    weights: dict[str, NDArray[np.float32]]
+    weights: Weights
+    forecast: Weights = msgspec.field(default_factory=dict)
 
 
 def save(agent: Agent, folder: Path) -> None:
     """Write an agent's folder, made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = render(agent.weights)
+    named = {f"{FORECAST}{name}": value for name, value in agent.forecast.items()}
+    weights = render(agent.weights | named)
     (folder / WEIGHTS).write_bytes(weights)
     about = msgspec.structs.replace(agent.about, sha256=sha256(weights).hexdigest())
     (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about), indent=2) + b"\n")
@@ -65,11 +75,16 @@ def load(folder: Path) -> Agent:
             f"{folder / ABOUT}: made for schema {about.schema}, this program has {SCHEMA}:"
             " train the agent anew"
         )
-    expected = Layout(width=about.layout.width, embed=about.layout.embed)
-    if about.layout != expected:
+    layout, forecast = about.layout, about.forecast
+    expected = Layout(width=layout.width, embed=layout.embed)
+    ahead = ForecastLayout(width=forecast.width) if forecast else None
+    if layout != expected or forecast != ahead:
         raise AgentError(f"{folder / ABOUT}: layout differs from schema {SCHEMA}: train anew")
     data = _read(folder / WEIGHTS)
-    weights = _weights(folder / WEIGHTS, data, about.layout)
+    shapes = dict(layout.shapes)
+    if forecast:
+        shapes |= {f"{FORECAST}{name}": shape for name, shape in forecast.shapes.items()}
+    weights = _weights(folder / WEIGHTS, data, shapes)
     if not about.sha256:
         raise AgentError(
             f"{folder / ABOUT}: does not tell the digest of its weights: if you trust them, add"
@@ -79,7 +94,15 @@ def load(folder: Path) -> Agent:
         raise AgentError(
             f"{folder / WEIGHTS}: damaged: it is not the file whose digest {ABOUT} tells"
         )
-    return Agent(about=about, weights=weights)
+    return Agent(
+        about=about,
+        weights={name: weights[name] for name in layout.shapes},
+        forecast={
+            name.removeprefix(FORECAST): value
+            for name, value in weights.items()
+            if name.startswith(FORECAST)
+        },
+    )
 
 
 def _about(path: Path) -> About:
@@ -89,14 +112,14 @@ def _about(path: Path) -> About:
         raise AgentError(f"{path}: damaged: {error}") from error
 
 
-def _weights(path: Path, data: bytes, layout: Layout) -> dict[str, NDArray[np.float32]]:
+def _weights(path: Path, data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Weights:
     try:
         weights = parse(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise AgentError(f"{path}: damaged: {error}") from error
-    if missing := sorted(layout.shapes.keys() ^ weights.keys()):
+    if missing := sorted(shapes.keys() ^ weights.keys()):
         raise AgentError(f"{path}: missing or unknown weights: {', '.join(missing)}")
-    for name, shape in layout.shapes.items():
+    for name, shape in shapes.items():
         found = weights[name]
         if found.shape != shape or found.dtype != np.float32:
             raise AgentError(

@@ -21,8 +21,9 @@ class TrainConfig(Record, frozen=True):
 
     First an agent is shown what search finds on generated hosts, and copies it; then it learns from
     choices of its own, on generated hosts unless ``scenario`` or ``host`` names one; who trains for
-    these, or further ``from`` an agent, is shown nothing. Each key says what it is for
-    (``tuner train --help``).
+    these, or further ``from`` an agent, is shown nothing. Last it learns to forecast what settings
+    are worth, first from what others try on hosts, then from what it tries by itself; not where it
+    trains for a live ``host``. Each key says what it is for (``tuner train --help``).
     """
 
     seed: Annotated[int, _help("of everything that is drawn")] = 0
@@ -34,7 +35,7 @@ class TrainConfig(Record, frozen=True):
     ] = 1_600
     search: Annotated[int, _help("measurements of that search on each host")] = 80
     passes: Annotated[int, _help("times that the agent goes through what it is shown")] = 16
-    choices: Annotated[int, _help("choices that it then makes to learn from")] = 500_000
+    choices: Annotated[int, _help("choices that it then makes to learn from")] = 200_000
     scenario: Annotated[
         str | None, _help("train on this scenario, a name or a file, instead of generated hosts")
     ] = None
@@ -61,6 +62,13 @@ class TrainConfig(Record, frozen=True):
     gamma: Annotated[float, _help("discount")] = 1.0
     gae: Annotated[float, _help("lambda of the advantage")] = 1.0
     clip: Annotated[float, _help("of proximal policy optimisation")] = 0.2
+    experience: Annotated[
+        int,
+        _help("hosts on which others try settings, to learn to forecast their worth; 0: do not"),
+    ] = 4_000
+    own: Annotated[int, _help("hosts on which it then tries settings by itself")] = 1_500
+    forecast_passes: Annotated[int, _help("times that it goes through what it has seen there")] = 6
+    forecast_width: Annotated[int, _help("of the forecast's layers")] = 64
     width: Annotated[int, _help("of the network's layers that read the state")] = 128
     embed: Annotated[int, _help("of those that read a candidate")] = 64
     evaluate_every: Annotated[
@@ -72,25 +80,7 @@ class TrainConfig(Record, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse what cannot be. Raises ValueError that names the key."""
-        whole = ("choices", "envs", "workers", "decisions", "rollout", "batch", "epochs")
-        if self.shown < 0:
-            raise ValueError("shown: must not be below 0")
-        sizes = (
-            "search",
-            "passes",
-            "width",
-            "embed",
-            "evaluate_every",
-            "evaluate_hosts",
-            "tries",
-            "checkpoint_every",
-        )
-        for key in (*whole, *sizes, "seconds", "learning_rate", "clip"):
-            if not getattr(self, key) > 0:
-                raise ValueError(f"{key}: must be above 0")
-        for key in ("gamma", "gae"):
-            if not 0.0 < getattr(self, key) <= 1.0:
-                raise ValueError(f"{key}: must be above 0 and at most 1")
+        self._check_numbers()
         if self.scenario and self.host:
             raise ValueError("scenario and host: give one of them, not both")
         if self.members < 2:
@@ -99,6 +89,26 @@ class TrainConfig(Record, frozen=True):
             raise ValueError("envs: must be a multiple of members times workers")
         if self.host and self.envs != self.members:
             raise ValueError("envs: a host can be tuned by one group only, set it to members")
+
+    def _check_numbers(self) -> None:
+        for key in _MAY_BE_NONE:
+            if getattr(self, key) < 0:
+                raise ValueError(f"{key}: must not be below 0")
+        for key in _ABOVE_NONE:
+            if not getattr(self, key) > 0:
+                raise ValueError(f"{key}: must be above 0")
+        for key in ("gamma", "gae"):
+            if not 0.0 < getattr(self, key) <= 1.0:
+                raise ValueError(f"{key}: must be above 0 and at most 1")
+
+
+_MAY_BE_NONE = ("shown", "experience", "own")
+_ABOVE_NONE = (
+    *("choices", "envs", "workers", "decisions", "rollout", "batch", "epochs"),
+    *("search", "passes", "width", "embed", "forecast_passes", "forecast_width"),
+    *("evaluate_every", "evaluate_hosts", "tries", "checkpoint_every"),
+    *("seconds", "learning_rate", "clip"),
+)
 
 
 def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
@@ -114,8 +124,10 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Train
     data |= {key: value for key, value in (overrides or {}).items() if value is not None}
     if any(data.get(key) for key in ("host", "scenario", "from")):
         data = {"shown": 0} | data
+    if data.get("scenario"):
+        data = {"experience": 200, "own": 100} | data
     if data.get("host"):
-        data = {"envs": 4, "members": 4, "workers": 1} | data
+        data = {"envs": 4, "members": 4, "workers": 1, "experience": 0} | data
     try:
         return msgspec.convert(data, TrainConfig)
     except msgspec.ValidationError as error:

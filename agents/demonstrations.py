@@ -1,9 +1,6 @@
 """What search found on training hosts, as choices for an agent to copy."""
 
-import multiprocessing
-import signal
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -11,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.processes import spread
 from agents.teacher import search, simplified
 from agents.telemetry import Telemetry
 from envs.decision import Decision
@@ -41,14 +39,7 @@ def collect(
 ) -> Iterator[list[Demonstration]]:
     """``demonstrate`` of every seed, by that many processes, in order."""
     show = partial(demonstrate, measurements=measurements, seconds=seconds, tries=tries)
-    # A fork would copy torch's threads; Ctrl-C is for the parent, which then ends the pool.
-    context = multiprocessing.get_context("spawn")
-    ignore = (signal.SIGINT, signal.SIG_IGN)
-    pool = ProcessPoolExecutor(workers, context, initializer=signal.signal, initargs=ignore)
-    try:
-        yield from pool.map(show, seeds)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return spread(show, seeds, workers)
 
 
 def demonstrate(seed: int, measurements: int, seconds: float, tries: int) -> list[Demonstration]:

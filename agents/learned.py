@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from agents import planner
 from agents.artifact import Agent
+from agents.forecast import Forecast
 from agents.policy import History, measured
 from agents.scorer import Scorer
 from agents.search import Climb
@@ -13,18 +15,21 @@ from envs.encoding import Encoder
 from envs.host import Settings
 
 ATTEMPTS = 16
-"""How often the agent is asked for another setting than those already measured."""
+"""How often an agent without a forecast is asked for another setting than those measured."""
 TRIES = 3
-"""So many tries an agent is trained to make on a host. Who has more goes on by hill climbing: asked
-further, the agent hardly got better, and after some twenty tries it had nothing new to say."""
+"""So many tries such an agent is trained to make on a host. Who has more goes on by hill climbing:
+asked further, it hardly got better, and after some twenty tries it had nothing new to say."""
+DRAWS = 8
+"""So many settings an agent with a forecast draws, besides the best-scored, to choose from."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentPolicy:
-    """Makes every choice by the agent's scores.
+    """Makes every choice by the agent's scores, and with a forecast, plans with what that gives.
 
-    The best-scored setting is proposed first; where that has been measured, settings are drawn
-    with the chances that the scores give, from ``seed``. After ``TRIES`` tries it climbs.
+    The best-scored setting comes first; others are drawn with the chances that the scores give,
+    from ``seed``. Of an agent with a forecast they are candidates among others
+    (``agents.planner``). One without proposes them, and climbs after ``TRIES`` tries.
     """
 
     agent: Agent
@@ -38,15 +43,29 @@ class AgentPolicy:
 
     def propose(self, history: History) -> Settings | None:
         """The next setting; None where there is no new one, or its scores are not finite."""
+        if self.agent.forecast:
+            return next(iter(self.ranked(history)), None)
         if len(history.trials) >= TRIES:
             return Climb(self.seed).propose(history)
         encoder = Encoder(history.spec, history.baseline)
-        rng = np.random.default_rng((self.seed, len(history.trials)))
+        rng = self._chance(history)
         for attempt in range(ATTEMPTS):
             settings = self._decide(encoder, history, rng if attempt else None)
             if settings is None or not measured(history, settings):
                 return settings
         return None
+
+    def ranked(self, history: History) -> list[Settings]:
+        """What an agent with a forecast could try next, the most promising first."""
+        encoder = Encoder(history.spec, history.baseline)
+        rng = self._chance(history)
+        draws = [self._decide(encoder, history, rng if n else None) for n in range(1 + DRAWS)]
+        if None in draws:
+            return []
+        return planner.ranked(history, Forecast(self.agent.forecast), draws, rng)
+
+    def _chance(self, history: History) -> np.random.Generator:
+        return np.random.default_rng((self.seed, len(history.trials)))
 
     def _decide(
         self, encoder: Encoder, history: History, rng: np.random.Generator | None

@@ -1,19 +1,24 @@
 """One training run: PPO, its environments, its progress on the screen and in its folder."""
 
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
+from rich.progress import Progress, TaskID
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import configure
 
-from agents import artifact, checkpoint, registry
+from agents import artifact, checkpoint, experience, registry
 from agents.artifact import About, Agent
 from agents.config import TrainConfig
 from agents.demonstrations import Demonstration, collect
 from agents.evaluation import SHARE, gains, scores
+from agents.experience import Examples
+from agents.forecast import ForecastLayout
+from agents.forecast_training import ForecastNetwork, fit
 from agents.imitation import imitate
 from agents.learned import AgentPolicy
 from agents.network import Network, ScorerPolicy
@@ -73,6 +78,8 @@ class Run:
 
     def learn(self) -> None:
         """Train to the end of the run; the agent that validated best stays in its folder."""
+        if self._has_forecast():
+            return  # that comes last
         if self.config.shown and not self.model.num_timesteps:
             self._imitate()
         if not self.scores:
@@ -82,6 +89,8 @@ class Run:
             self.model.learn(left, callback=Watch(self), reset_num_timesteps=False)
         self.evaluate()
         self.save()
+        if self.config.experience:
+            self._learn_to_forecast()
 
     def save(self) -> None:
         """Save the checkpoint, and the agent as it is now where none has been validated yet."""
@@ -91,7 +100,6 @@ class Run:
 
     def agent(self) -> Agent:
         """The agent as it is now, with its last scores."""
-        network = self.network.state_dict()
         latest = self.scores[max(self.scores)] if self.scores else {}
         about = About(
             schema=SCHEMA,
@@ -99,8 +107,7 @@ class Run:
             training=msgspec.to_builtins(self.config),
             scores=latest,
         )
-        weights = {name: value.detach().numpy().copy() for name, value in network.items()}
-        return Agent(about=about, weights=weights)
+        return Agent(about=about, weights=_arrays(self.network))
 
     def evaluate(self) -> dict[str, float]:
         """Let the agent tune the validation hosts, give its scores, and save it if none was better.
@@ -111,8 +118,7 @@ class Run:
         if config.host:
             artifact.save(self.agent(), self.out / "agent")
             return {}
-        found = gains(AgentPolicy(self.agent()), _hosts(config), config.tries, config.seconds)
-        result = scores(found, self.best_known)
+        result = self._validate(self.agent())
         self.scores[self.model.num_timesteps] = result
         (self.out / SCORES).write_bytes(msgspec.json.encode(self.scores) + b"\n")
         for name, value in result.items():
@@ -139,8 +145,57 @@ class Run:
                 shown,
                 config.passes,
                 config.seed,
-                lambda done: bar.update(copying, completed=done),
+                partial(_update, bar, copying),
             )
+
+    def _learn_to_forecast(self) -> None:
+        """Give the agent that did best a forecast, from what others try and then from its own.
+
+        Interrupted, it begins anew when the run is gone on with. The agent's scores are then those
+        that it reaches with its forecast.
+        """
+        config = self.config
+        agent = artifact.load(self.out / "agent")
+        layout = ForecastLayout(width=config.forecast_width)
+        rng = np.random.default_rng((config.seed, 1))
+        seeds = [int(seed) for seed in rng.choice(len(TRAIN_SEEDS), config.experience + config.own)]
+        seen: list[Examples] = []
+        with progress() as bar:
+            for said, hosts in (
+                ("trying settings", seeds[: config.experience]),
+                ("trying its own", seeds[config.experience :]),
+            ):
+                if not hosts:
+                    continue
+                task = bar.add_task(said, total=len(hosts), said="")
+                for examples in self._experience(hosts, agent):
+                    seen.append(examples)
+                    bar.advance(task)
+                task = bar.add_task("learning to forecast", total=1.0, said="")
+                torch.manual_seed(config.seed)
+                network = ForecastNetwork(layout)
+                tick = partial(_update, bar, task)
+                fit(network, experience.join(seen), config.forecast_passes, config.seed, tick)
+                about = msgspec.structs.replace(agent.about, forecast=layout)
+                agent = Agent(about=about, weights=agent.weights, forecast=_arrays(network))
+        about = msgspec.structs.replace(agent.about, scores=self._validate(agent))
+        artifact.save(msgspec.structs.replace(agent, about=about), self.out / "agent")
+
+    def _has_forecast(self) -> bool:
+        folder = self.out / "agent"
+        return folder.exists() and bool(artifact.load(folder).forecast)
+
+    def _experience(self, hosts: Sequence[int], agent: Agent) -> Iterator[Examples]:
+        config = self.config
+        scenario = load(config.scenario) if config.scenario else None
+        by = agent if agent.forecast else None
+        return experience.collect(hosts, config.seconds, config.workers, scenario, by)
+
+    def _validate(self, agent: Agent) -> dict[str, float]:
+        """What an agent reaches on the validation hosts."""
+        config = self.config
+        found = gains(AgentPolicy(agent), _hosts(config), config.tries, config.seconds)
+        return scores(found, self.best_known)
 
     @cached_property
     def best_known(self) -> list[float]:
@@ -152,6 +207,15 @@ class Run:
     def close(self) -> None:
         """End the processes, and leave a live host as it was found."""
         self.envs.close()
+
+
+def _update(bar: Progress, task: TaskID, done: float) -> None:
+    bar.update(task, completed=done)
+
+
+def _arrays(network: torch.nn.Module) -> artifact.Weights:
+    """A network's weights, as an agent has them."""
+    return {name: value.detach().numpy().copy() for name, value in network.state_dict().items()}
 
 
 def _hosts(config: TrainConfig) -> list[Host]:

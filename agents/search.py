@@ -48,10 +48,16 @@ def _new(
     """A setting not yet measured: ``start`` with each part drawn anew with that chance."""
     menu = Menu(history.spec, history.baseline)
     for _ in range(ATTEMPTS):
-        decision = Decision.over(menu, start)
-        while decision.choice:
-            anew = chance == 1.0 or rng.random() < chance
-            decision = decision.take(int(rng.integers(len(decision.choice.values))) if anew else 0)
-        if not measured(history, decision.settings):
-            return decision.settings
+        settings = changed(menu, start, chance, rng)
+        if not measured(history, settings):
+            return settings
     return None
+
+
+def changed(menu: Menu, start: Settings, chance: float, rng: np.random.Generator) -> Settings:
+    """``start`` with each part drawn anew with that chance."""
+    decision = Decision.over(menu, start)
+    while decision.choice:
+        anew = chance == 1.0 or rng.random() < chance
+        decision = decision.take(int(rng.integers(len(decision.choice.values))) if anew else 0)
+    return decision.settings

@@ -89,11 +89,19 @@ class ToldHost(SimHost):
 class PooledHost(ToldHost):
     """Its measurement is what a live tuner makes of a setting: several samples, pooled.
 
-    Each is taken under a load of its own, of the same scenario; ``loads`` are their seeds.
+    Each is taken under a load of its own, of the same scenario, the generated one of ``seed``
+    unless another is given; ``loads`` are their seeds.
     """
 
-    def __init__(self, seed: int, loads: Sequence[int], *, noisy: bool = True) -> None:
-        super().__init__(generate(seed), seed, noisy=noisy)
+    def __init__(
+        self,
+        seed: int,
+        loads: Sequence[int],
+        *,
+        noisy: bool = True,
+        scenario: Scenario | None = None,
+    ) -> None:
+        super().__init__(scenario or generate(seed), seed, noisy=noisy)
         self._loads = [SimHost(self.scenario, load) for load in loads]
 
     def measure(self, seconds: float) -> Sample:

@@ -66,7 +66,7 @@ class Encoder:
     def __init__(self, spec: HostSpec, baseline: Settings) -> None:
         self.spec = spec
         self.baseline = baseline
-        self._overlap = Overlap(spec)
+        self.overlap = Overlap(spec)
         self._host = host_row(spec)
         self._placed: tuple[object, Placed] | None = None
 
@@ -85,7 +85,7 @@ class Encoder:
             *self._trial_row(last),
         ]
         packets = sum(port.inward.packets for port in start.vifs.values())
-        busy = [self._overlap.per_core(s.core_busy) / s.seconds for s in (start, found)]
+        busy = [self.overlap.per_core(s.core_busy) / s.seconds for s in (start, found)]
         return Facts(
             history=history,
             state=np.array(state),
@@ -114,8 +114,8 @@ class Encoder:
         rows[:, :_OWN] = self._own(facts, decision, choice)
         if choice.knob in ("side_cores", "placement"):
             rows[:, _OWN:] = self._core_sets(facts, choice, settings, placed)
-        observation["state"][:] = _bounded(np.array(state))
-        observation["candidates"][:count] = _bounded(rows)
+        observation["state"][:] = bounded(np.array(state))
+        observation["candidates"][:count] = bounded(rows)
         observation["mask"][:count] = 1.0
         return observation
 
@@ -155,7 +155,7 @@ class Encoder:
 
     def _core_sets(self, facts: Facts, choice: Choice, settings: Settings, placed: Placed) -> Row:
         """The features of core sets: what they hold and what they are near to."""
-        overlap = self._overlap
+        overlap = self.overlap
         entity = overlap.index.get(choice.subject)
         if entity is None:  # side-cores: all I/O VCPUs are the peers
             peers, subject_use = overlap.roles[1] @ placed.sets, 0.0
@@ -192,7 +192,7 @@ class Encoder:
         """Most choices leave the placement as it was, so the last one is remembered."""
         known = self._placed
         if known is None or known[0] is not settings.placement:
-            known = (settings.placement, self._overlap.place(settings.placement))
+            known = (settings.placement, self.overlap.place(settings.placement))
             self._placed = known
         return known[1]
 
@@ -213,20 +213,20 @@ class Encoder:
 
     def _subjects(self, start: Sample, found: Sample) -> dict[str, list[float]]:
         spec, use, before = self.spec, self._use(start), self._use(found)
-        peers = self._overlap.peers @ use
+        peers = self.overlap.peers @ use
         served = {
             b.name: [g for g in spec.guests if set(g.vifs) & set(b.vifs)] for b in spec.backends
         }
         owners = served | {v: [g] for g in spec.guests for v in g.vcpus}
         io = [guest for guest in spec.guests if guest.role == "io"]
         everyone = _traffic(spec, io, start)
-        backend, vcpu, _ = self._overlap.roles
+        backend, vcpu, _ = self.overlap.roles
         return {
             spec.driver_domain: [backend @ use, backend @ before, vcpu @ use, *everyone],
             "": [vcpu @ use, vcpu @ before, backend @ use, *everyone],
             **{
                 name: [use[i], before[i], peers[i], *_traffic(spec, owners[name], start)]
-                for name, i in self._overlap.index.items()
+                for name, i in self.overlap.index.items()
             },
         }
 
@@ -244,6 +244,6 @@ def _traffic(spec: HostSpec, guests: list[Guest], sample: Sample) -> list[float]
     ]
 
 
-def _bounded(rows: Row) -> Row:
+def bounded(rows: Row) -> Row:
     """Within ``BOUND``; what is no number, too (fmin and fmax prefer the number)."""
     return np.fmax(np.fmin(rows, BOUND), -BOUND)

@@ -52,7 +52,7 @@ class Overlap:
             [[k == role for k in kinds] for role in ("backend", "io", "cpu")], float
         )
         self.peers = _peers(spec, self.index)
-        self._mean_peers = self.peers / np.maximum(1.0, self.peers.sum(1, keepdims=True))
+        self.mean_peers = self.peers / np.maximum(1.0, self.peers.sum(1, keepdims=True))
         self._mean_roles = self.roles / np.maximum(1.0, self.roles.sum(1, keepdims=True))
         self.llc = _same([core.llc for core in spec.cores])
         self.node = _same([core.node for core in spec.cores])
@@ -77,7 +77,7 @@ class Overlap:
     def place(self, placement: Mapping[str, tuple[int, ...]]) -> Placed:
         """The core sets of all entities under a placement."""
         sets = self.rows([placement[name] for name in self.index])
-        peers = self._mean_peers @ sets
+        peers = self.mean_peers @ sets
         backends, io, cpu = self._mean_roles
         llc = ((sets @ self.llc) * peers).sum(1)
         core = (sets * peers).sum(1)

@@ -134,7 +134,8 @@ def _weights(name: str) -> str:
     policy = registry.get(name)
     if not isinstance(policy, AgentPolicy):
         return ""
-    arrays = sorted(policy.agent.weights.items())
+    agent = policy.agent
+    arrays = [*sorted(agent.weights.items()), *sorted(agent.forecast.items())]
     return hashlib.sha256(b"".join(value.tobytes() for _, value in arrays)).hexdigest()[:16]
 
 

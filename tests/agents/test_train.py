@@ -32,6 +32,10 @@ TINY = TrainConfig(
     rollout=16,
     batch=16,
     epochs=1,
+    experience=2,
+    own=1,
+    forecast_passes=1,
+    forecast_width=8,
     width=16,
     embed=8,
     evaluate_every=32,
@@ -58,6 +62,8 @@ def test_a_run_ends_with_an_agent_that_can_be_used(trained: Path) -> None:
         "share improved",
     }
     assert registry.get(str(trained / "agent")).name == str(trained / "agent")
+    assert agent.about.forecast
+    assert set(agent.forecast) == set(agent.about.forecast.shapes)
 
 
 def test_a_run_leaves_its_configuration_scores_and_curves(trained: Path) -> None:
@@ -72,7 +78,7 @@ def test_the_agent_that_validated_best_is_the_one_that_stays(
 ) -> None:
     shares = iter([0.5, 0.9, 0.6])
     monkeypatch.setattr("agents.run.scores", lambda *_: {SHARE: next(shares)})
-    train(msgspec.structs.replace(TINY, shown=0), tmp_path)
+    train(msgspec.structs.replace(TINY, shown=0, experience=0), tmp_path)
     assert artifact.load(tmp_path / "agent").about.scores == {SHARE: 0.9}
 
 
