@@ -94,5 +94,6 @@ class Forecast:
         return Outlook(gain=gain, holds=1.0 / (1.0 + np.exp(-holds)), seen=seen)
 
     def _layer(self, name: str, rows: Array) -> Array:
-        made: Array = rows @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
-        return made
+        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        made: Array = rows.reshape(-1, rows.shape[-1]) @ weight.T + bias  # far faster as a matrix
+        return made.reshape(*rows.shape[:-1], -1)

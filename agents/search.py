@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.policy import History, measured
-from envs.decision import Decision
 from envs.host import Settings
 from envs.menu import Menu
 
@@ -56,8 +55,11 @@ def _new(
 
 def changed(menu: Menu, start: Settings, chance: float, rng: np.random.Generator) -> Settings:
     """``start`` with each part drawn anew with that chance."""
-    decision = Decision.over(menu, start)
-    while decision.choice:
-        anew = chance == 1.0 or rng.random() < chance
-        decision = decision.take(int(rng.integers(len(decision.choice.values))) if anew else 0)
-    return decision.settings
+    settings = start
+    for kind, subject in menu.parts:
+        if rng.random() < chance:
+            values = menu.values(kind, subject, settings)
+            pick = int(rng.integers(len(values)))
+            if pick:  # the first keeps the part as it is
+                settings = menu.settle(kind, subject, values[pick], settings)
+    return settings
