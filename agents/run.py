@@ -44,6 +44,7 @@ class Run:
         self.layout = (
             start.about.layout if start else Layout(width=config.width, embed=config.embed)
         )
+        self.forecast = start if start and start.forecast and not config.experience else None
         self.scores: dict[int, dict[str, float]] = {}
         torch.set_num_threads(1)  # the workers have the other cores
         if config.scenario:
@@ -78,7 +79,7 @@ class Run:
 
     def learn(self) -> None:
         """Train to the end of the run; the agent that validated best stays in its folder."""
-        if self._has_forecast():
+        if self.config.experience and self._has_forecast():
             return  # that comes last
         if self.config.shown and not self.model.num_timesteps:
             self._imitate()
@@ -99,15 +100,20 @@ class Run:
             artifact.save(self.agent(), self.out / "agent")
 
     def agent(self) -> Agent:
-        """The agent as it is now, with its last scores."""
+        """The agent as it is now, with its last scores.
+
+        Where nothing is learned of forecasts, it has the one of the agent that it began as.
+        """
         latest = self.scores[max(self.scores)] if self.scores else {}
         about = About(
             schema=SCHEMA,
             layout=self.layout,
+            forecast=self.forecast.about.forecast if self.forecast else None,
             training=msgspec.to_builtins(self.config),
             scores=latest,
         )
-        return Agent(about=about, weights=_arrays(self.network))
+        forecast = self.forecast.forecast if self.forecast else {}
+        return Agent(about=about, weights=_arrays(self.network), forecast=forecast)
 
     def evaluate(self) -> dict[str, float]:
         """Let the agent tune the validation hosts, give its scores, and save it if none was better.

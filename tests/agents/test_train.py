@@ -92,8 +92,27 @@ def test_an_agent_can_learn_further(trained: Path, tmp_path: Path) -> None:
     assert run.layout == start.about.layout
     for name, value in run.agent().weights.items():
         np.testing.assert_array_equal(value, start.weights[name])
+    assert not run.agent().forecast  # that is learned last
     with pytest.raises(AgentError, match=r"no-such/agent\.json: cannot be read"):
         Run(msgspec.structs.replace(settings, from_="no-such"), tmp_path)
+
+
+def test_who_learns_on_a_live_host_keeps_the_forecast_it_had(trained: Path, tmp_path: Path) -> None:
+    start = artifact.load(trained / "agent")
+    settings = config.load(None, {"from": str(trained / "agent"), "host": "sim:lab"})
+    run = Run(settings, tmp_path)
+    run.close()
+    artifact.save(run.agent(), tmp_path / "agent")
+    kept = artifact.load(tmp_path / "agent")
+    assert kept.about.forecast == start.about.forecast
+    for name, value in kept.forecast.items():
+        np.testing.assert_array_equal(value, start.forecast[name])
+
+
+def test_a_run_that_is_over_is_not_gone_on_with(trained: Path) -> None:
+    before = (trained / "agent" / "agent.json").read_bytes()
+    train(TINY, trained, resume=True)
+    assert (trained / "agent" / "agent.json").read_bytes() == before
 
 
 def test_progress_goes_to_stderr_a_line_an_evaluation_where_that_is_no_terminal(

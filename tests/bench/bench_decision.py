@@ -1,8 +1,8 @@
 """How long the shipped agent takes for one decision: python tests/bench/bench_decision.py [--json].
 
 The host has 64 cores in eight LLC domains and 32 guests of two VCPUs, every fourth CPU-bound. The
-figure is the median of several first proposals, in milliseconds of processor time of one core; the
-best-scored setting changes something there, so each is one decision.
+figure is the median of several first proposals, in milliseconds of processor time of one core: the
+policy's decisions, and the forecast of some 250 candidates.
 """
 
 # ruff: noqa: T201 - a script that prints its result

@@ -76,7 +76,7 @@ def up(
     if name in emulated.KINDS:
         raise InputError(f"the name {name!r} is that of an emulated lab: use --kind {name}")
     config = LabConfig(
-        name=name or "default",
+        name="default" if name is None else name,
         guests=guests,
         neighbours=neighbours,
         workload=workload,
