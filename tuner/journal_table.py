@@ -21,12 +21,16 @@ from tuner.tables import plain_table
 
 
 def journal_table(events: Iterable[Event]) -> Table:
-    """A row for each event and for each command that was run, oldest first."""
+    """A row for each event and for each command that was run, oldest first.
+
+    Commands are many and dim, so that what was decided, and why, stands out.
+    """
     table = plain_table("time", "event", "what")
     for event in events:
+        style = "dim" if isinstance(event, Ran) else "bold"
         for number, line in enumerate(_lines(event)):
             head = (event.time, str(event.__struct_config__.tag)) if number == 0 else ("", "")
-            table.add_row(*head, line)
+            table.add_row(*head, line, style=style)
     return table
 
 
