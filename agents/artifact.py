@@ -58,13 +58,20 @@ class Agent(Record, frozen=True):
 
 
 def save(agent: Agent, folder: Path) -> None:
-    """Write an agent's folder, made where it is missing."""
+    """Write an agent's folder, made where it is missing. What was there stays until all is written.
+
+    Raises OSError where it cannot be.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     named = {f"{FORECAST}{name}": value for name, value in agent.forecast.items()}
     weights = render(agent.weights | named)
-    (folder / WEIGHTS).write_bytes(weights)
     about = msgspec.structs.replace(agent.about, sha256=sha256(weights).hexdigest())
-    (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about), indent=2) + b"\n")
+    told = msgspec.json.format(msgspec.json.encode(about), indent=2) + b"\n"
+    fresh = [(folder / f"{name}.new", folder / name) for name in (WEIGHTS, ABOUT)]
+    for (new, _), content in zip(fresh, (weights, told), strict=True):
+        new.write_bytes(content)
+    for new, path in fresh:
+        new.replace(path)
 
 
 def load(folder: Path) -> Agent:

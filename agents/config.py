@@ -22,8 +22,9 @@ class TrainConfig(Record, frozen=True):
     First an agent is shown what search finds on generated hosts, and copies it; then it learns from
     choices of its own, on generated hosts unless ``scenario`` or ``host`` names one; who trains for
     these, or further ``from`` an agent, is shown nothing. Last it learns to forecast what settings
-    are worth, first from what others try on hosts, then from what it tries by itself; not where it
-    trains for a live ``host``. Each key says what it is for (``tuner train --help``).
+    are worth, first from what others try on hosts, then from what it tries by itself. Who trains
+    for a live ``host`` keeps the forecast that it began with, if it had one. Each key says what it
+    is for (``tuner train --help``).
     """
 
     seed: Annotated[int, _help("of everything that is drawn")] = 0
@@ -87,6 +88,8 @@ class TrainConfig(Record, frozen=True):
             raise ValueError("members: must be at least 2, as they are compared with each other")
         if self.envs % (self.members * self.workers):
             raise ValueError("envs: must be a multiple of members times workers")
+        if self.host and self.experience:
+            raise ValueError("experience: a live host's settings cannot be forecast, set it to 0")
         if self.host and self.envs != self.members:
             raise ValueError("envs: a host can be tuned by one group only, set it to members")
 

@@ -21,6 +21,7 @@ from agents.processes import spread
 from agents.recipe import BEST
 from agents.search import Climb, RandomSearch
 from agents.telemetry import PooledHost, Telemetry
+from envs.errors import InputError
 from envs.host import Host
 from envs.prospect import Prospects
 from envs.scenario import Scenario
@@ -32,11 +33,11 @@ LOAD = 1_000_000
 BLIND, UPHILL = 7, 10
 """Settings tried at random, and then in a climb."""
 TOLD = (0, 0, 1, 2, 3, 8)
-"""After so many trials that are told, an example is made each of ``TARGETS`` settings."""
+"""After so many trials that are told, drawn by chance, an example is made each of ``TARGETS``."""
 TARGETS, OWN = 16, 6
 """Of these so many at most are the agent's own."""
-GOOD = 8
-"""A history of many trials ends with one of so many best."""
+GOOD, MANY = 8, 5
+"""One of so many best ends a history of so many trials or more."""
 FIRST, OTHERS, AMONG = 2, 3, 16
 """Of its own plan an agent tries the first ones, and others of so many that follow."""
 
@@ -84,6 +85,10 @@ def experience(
     rng = np.random.default_rng(seed)
     telling = _Telling(Telemetry.draw(rng), rng)
     history = _tried(host, seconds, seed)
+    if not history.trials:
+        raise InputError(
+            f"{host.scenario.name}: nothing can be set there: there is nothing to learn"
+        )
     others = len(history.trials)
     if agent is not None:
         history = _by_itself(host, history, seconds, agent, telling)
@@ -144,7 +149,7 @@ def _examples(history: History, others: int, telling: _Telling) -> Examples:
     parts = []
     for count in TOLD:
         told = telling.add(telling.begin(history), history.trials, count)
-        if count > GOOD // 2 and good:
+        if count >= MANY and good:
             told = telling.add(told, good[:GOOD], 1)
         known = prospects.facts(told)
         trials = [history.trials[i] for i in _targets(len(history.trials), others, telling.rng)]

@@ -2,22 +2,24 @@
 
 It reads what ``envs.prospect`` tells of complete settings. Every backend and VCPU is read by the
 same two layers, together with what two layers made of the whole; their means by role and their
-maximum, the whole besides, end in four numbers. So neither the number of guests nor their order
+maximum, the whole besides, end in three numbers. So neither the number of guests nor their order
 matters.
 
     w = tanh(whole.1 · tanh(whole.0 · whole))                        (2 width,)
     e = relu(each.1 · relu(each.0 · entity + context · w))           (width,) for each entity
     z = relu(join · (w, mean e of backends, of I/O and CPU VCPUs, max e))   (2 width,)
-    gain, shortfall, guards = out · z
+    gain, guards, shortfall = out · z                     (3,)
 
-``agents.forecast_training`` is the same in torch. The shortfall of the guards is only there to be
-learned: whoever has to tell by how much a guard is missed sees better whether it is.
+``guards`` is the logit of the chance that all hold. ``shortfall``, the root of by how much they are
+missed, is an auxiliary target: it is learned, as who must tell how far sees better whether, and
+not used. ``agents.forecast_training`` is the same in torch.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from envs.host import Record
@@ -35,7 +37,7 @@ class ForecastLayout(Record, frozen=True):
 
     entity: int = len(ENTITY)
     whole: int = WHOLE
-    width: int = 64
+    width: Annotated[int, Meta(ge=1)] = 64
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -90,8 +92,8 @@ class Forecast:
         ]
         joined = np.concatenate([whole, *means, each.max(1)], axis=1)
         seen = np.maximum(self._layer("join", joined), 0.0)
-        gain, holds, _ = self._layer("out", seen).T
-        return Outlook(gain=gain, holds=1.0 / (1.0 + np.exp(-holds)), seen=seen)
+        gain, guards, _ = self._layer("out", seen).T
+        return Outlook(gain=gain, holds=0.5 + 0.5 * np.tanh(guards / 2.0), seen=seen)
 
     def _layer(self, name: str, rows: Array) -> Array:
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]

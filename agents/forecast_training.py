@@ -60,7 +60,7 @@ def fit(
     seed: int,
     tick: Callable[[float], None],
 ) -> None:
-    """Fit the network to examples, in ``passes`` over all of them.
+    """Fit the network to examples, ``passes`` times as many draws as there are.
 
     ``tick`` is told how much is done, from 0 to 1.
     """

@@ -1,5 +1,6 @@
 """A trained agent as a policy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,19 +48,17 @@ class AgentPolicy:
             return next(iter(self.ranked(history)), None)
         if len(history.trials) >= TRIES:
             return Climb(self.seed).propose(history)
-        encoder = Encoder(history.spec, history.baseline)
-        rng = self._chance(history)
+        decide, rng = self._decider(history), self._chance(history)
         for attempt in range(ATTEMPTS):
-            settings = self._decide(encoder, history, rng if attempt else None)
+            settings = decide(rng if attempt else None)
             if settings is None or not measured(history, settings):
                 return settings
         return None
 
     def ranked(self, history: History) -> list[Settings]:
         """What an agent with a forecast could try next, the most promising first."""
-        encoder = Encoder(history.spec, history.baseline)
-        rng = self._chance(history)
-        draws = [self._decide(encoder, history, rng if n else None) for n in range(1 + DRAWS)]
+        decide, rng = self._decider(history), self._chance(history)
+        draws = [decide(rng if n else None) for n in range(1 + DRAWS)]
         if None in draws:
             return []
         return planner.ranked(history, Forecast(self.agent.forecast), draws, rng)
@@ -67,17 +66,24 @@ class AgentPolicy:
     def _chance(self, history: History) -> np.random.Generator:
         return np.random.default_rng((self.seed, len(history.trials)))
 
-    def _decide(
-        self, encoder: Encoder, history: History, rng: np.random.Generator | None
-    ) -> Settings | None:
-        """One decision: the best value at every choice, or a drawn one where ``rng`` is given."""
+    def _decider(self, history: History) -> Callable[[np.random.Generator | None], Settings | None]:
+        """What makes a decision: the best value at every choice, or drawn ones with a generator.
+
+        It gives None where scores are not finite.
+        """
+        encoder = Encoder(history.spec, history.baseline)
         facts = encoder.facts(history)
-        decision = Decision.start(history.spec, history.baseline, history.start)
-        while decision.choice:
-            logits = self.scorer.logits(encoder.encode(facts, decision)).astype(float)
-            if not np.isfinite(logits).all():
-                return None
-            if rng is not None:
-                logits = logits + rng.gumbel(size=len(logits))  # the maximum is a fair draw
-            decision = decision.take(int(np.argmax(logits)))
-        return decision.settings
+        begin = Decision.start(history.spec, history.baseline, history.start)
+
+        def decide(rng: np.random.Generator | None) -> Settings | None:
+            decision = begin
+            while decision.choice:
+                logits = self.scorer.logits(encoder.encode(facts, decision)).astype(float)
+                if not np.isfinite(logits).all():
+                    return None
+                if rng is not None:
+                    logits = logits + rng.gumbel(size=len(logits))  # the maximum is a fair draw
+                decision = decision.take(int(np.argmax(logits)))
+            return decision.settings
+
+        return decide

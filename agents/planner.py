@@ -1,8 +1,9 @@
 """The next setting to try, planned by what a forecast expects of many.
 
-Candidates are what heuristics and the agent propose, and neighbours of the best setting so far and
-of the candidates that look best themselves. What the forecast expects of each is corrected by how
-far off it was for settings that this host has already shown: its errors are taken for a Gaussian
+Candidates are what the agent and heuristics propose, some drawn at random, neighbours of the best
+setting so far, and, by local search, neighbours of the candidates that look best themselves. What
+the forecast expects of each is corrected by how far off it is for settings that were tried on this
+host, although it is told of the best and the last of them: its errors are taken for a Gaussian
 process over what the network makes of settings, so those that look alike to it share them.
 """
 
@@ -23,15 +24,15 @@ from envs.prospect import Prospects
 BLIND, NEAR = 8, 48
 """So many candidates are drawn at random, and near the best setting so far."""
 ROUNDS, PARENTS, CHILDREN = 3, 6, 8
-"""So often, so many of the candidates that look best get so many neighbours each."""
+"""Local search: so often, so many of the candidates that look best get so many neighbours each."""
 BROKEN = -0.3
 """What a setting is worth that breaks a guard: a try, and nothing to keep."""
 SPREAD = 0.25
-"""How far off a forecast is (standard deviation) before anything has been tried on the host."""
+"""How far off a forecast is (standard deviation): the prior of the Gaussian process."""
 NOISE = 0.05
 """How far off a measurement is."""
 REACH = 0.3
-"""How far errors are shared, in lengths of what the network makes of the settings tried."""
+"""How far errors are shared: the process's length scale, in lengths of the vectors ``seen``."""
 
 Values = NDArray[np.float64]
 
@@ -59,8 +60,8 @@ def ranked(
             found.update(zip(fresh, zip(values.tolist(), fresh.values(), strict=True), strict=True))
 
     def best() -> list[Settings]:
-        order = sorted(found.values(), key=lambda pair: -pair[0])
-        return [settings for value, settings in order if np.isfinite(value)]
+        numbers = (pair for pair in found.values() if np.isfinite(pair[0]))
+        return [settings for _, settings in sorted(numbers, key=lambda pair: -pair[0])]
 
     def near(start: Settings, count: int) -> list[Settings]:
         return [changed(menu, start, float(rng.choice(STEPS)), rng) for _ in range(count)]
@@ -75,7 +76,7 @@ def ranked(
 
 
 def _corrected(history: History, forecast: Forecast) -> Callable[[list[Settings]], Values]:
-    """What settings are worth: as forecast, less what the forecast of those tried was off."""
+    """What settings are worth: as forecast, corrected by its errors for those that were tried."""
     prospects = Prospects(history.spec, history.baseline)
     known = prospects.facts(history)
 

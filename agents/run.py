@@ -44,7 +44,7 @@ class Run:
         self.layout = (
             start.about.layout if start else Layout(width=config.width, embed=config.embed)
         )
-        self.forecast = start if start and start.forecast and not config.experience else None
+        self.start = start
         self.scores: dict[int, dict[str, float]] = {}
         torch.set_num_threads(1)  # the workers have the other cores
         if config.scenario:
@@ -104,15 +104,16 @@ class Run:
 
         Where nothing is learned of forecasts, it has the one of the agent that it began as.
         """
+        kept = self.start if not self.config.experience else None
         latest = self.scores[max(self.scores)] if self.scores else {}
         about = About(
             schema=SCHEMA,
             layout=self.layout,
-            forecast=self.forecast.about.forecast if self.forecast else None,
+            forecast=kept.about.forecast if kept else None,
             training=msgspec.to_builtins(self.config),
             scores=latest,
         )
-        forecast = self.forecast.forecast if self.forecast else {}
+        forecast = kept.forecast if kept else {}
         return Agent(about=about, weights=_arrays(self.network), forecast=forecast)
 
     def evaluate(self) -> dict[str, float]:
@@ -157,14 +158,16 @@ class Run:
     def _learn_to_forecast(self) -> None:
         """Give the agent that did best a forecast, from what others try and then from its own.
 
-        Interrupted, it begins anew when the run is gone on with. The agent's scores are then those
-        that it reaches with its forecast.
+        Interrupted, it begins anew when the run is gone on with. The scores that the agent tells
+        are then those that it reaches with its forecast; ``scores.json`` has those before.
         """
         config = self.config
         agent = artifact.load(self.out / "agent")
         layout = ForecastLayout(width=config.forecast_width)
         rng = np.random.default_rng((config.seed, 1))
-        seeds = [int(seed) for seed in rng.choice(len(TRAIN_SEEDS), config.experience + config.own)]
+        count = config.experience + config.own
+        drawn = rng.choice(len(TRAIN_SEEDS), count, replace=False)
+        seeds = [TRAIN_SEEDS[int(seed)] for seed in drawn]
         seen: list[Examples] = []
         with progress() as bar:
             for said, hosts in (
@@ -226,8 +229,8 @@ def _arrays(network: torch.nn.Module) -> artifact.Weights:
 
 def _hosts(config: TrainConfig) -> list[Host]:
     """What a run validates on, exactly: hosts it never trains on, or else its one scenario."""
+    seeds = VALIDATION_SEEDS[: config.evaluate_hosts]
     if config.scenario:
         scenario = load(config.scenario)
-        return [ToldHost(scenario, seed, noisy=False) for seed in range(config.evaluate_hosts)]
-    seeds = VALIDATION_SEEDS[: config.evaluate_hosts]
+        return [ToldHost(scenario, seed, noisy=False) for seed in seeds]
     return [ToldHost(generate(seed), seed, noisy=False) for seed in seeds]

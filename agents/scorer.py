@@ -13,8 +13,10 @@ which starts high: an untrained agent changes little.
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from envs.host import Record
@@ -29,8 +31,8 @@ class Layout(Record, frozen=True):
 
     state: int = STATE
     candidate: int = CANDIDATE
-    width: int = 128
-    embed: int = 64
+    width: Annotated[int, Meta(ge=1)] = 128
+    embed: Annotated[int, Meta(ge=1)] = 64
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

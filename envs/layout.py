@@ -1,7 +1,7 @@
 """What an observation holds: the names and sizes of its arrays.
 
-The layout is a contract with every trained agent: whoever changes a name, a size, an order or
-what a number means gives ``SCHEMA`` a new version.
+The layout, and that of ``envs.prospect``, is a contract with every trained agent: whoever changes a
+name, a size, an order or what a number means gives ``SCHEMA`` a new version.
 """
 
 import numpy as np

@@ -5,10 +5,10 @@
     entities, wholes = prospects.rows(facts, settings)     # any number of settings at once
 
 For K settings of a host of E backends and VCPUs, ``entities`` (K, E, ``len(ENTITY)``) tells of each
-of these under every setting: what it used when last measured, which cores it may run on, who else
-is there and near, and what stays as it was. ``wholes`` (K, ``WHOLE``) tells of the host, of its
-samples and of the rest of the setting. As in ``envs.encoding``, every number is finite and within
-``BOUND``, and nothing depends on the number of cores and guests or on their order.
+of these under every setting: what it used under the best setting so far, which cores it may run
+on, who else is there and near, and what stays as it was. ``wholes`` (K, ``WHOLE``) tells of the
+host, of its samples and of the rest of the setting. As in ``envs.encoding``, every number is finite
+and within ``BOUND``, and nothing depends on the number of cores and guests or on their order.
 """
 
 from collections.abc import Sequence
@@ -93,7 +93,6 @@ Row = NDArray[np.float32]
 class Known:
     """What a history tells, whatever is to be tried next; core sets are rows (E, cores)."""
 
-    history: History
     facts: Facts
     last: Settings
     start_sets: NDArray[np.float64]
@@ -116,7 +115,6 @@ class Prospects:
         """Work out what stays the same until the next trial."""
         last = history.trials[-1].settings if history.trials else history.baseline
         return Known(
-            history=history,
             facts=self._encoder.facts(history),
             last=last,
             start_sets=self._sets(history.start),
@@ -200,7 +198,7 @@ class Prospects:
         return bounded(np.array(rows)).astype(np.float32)
 
     def _changes(self, known: Known, settings: Settings) -> list[float]:
-        start, last = known.history.start, known.last
+        start, last = known.facts.history.start, known.last
         same = (
             settings.bridge == start.bridge,
             settings.tx_queue == start.tx_queue,

@@ -13,21 +13,25 @@ from safetensors.numpy import save as render
 
 from agents import artifact
 from agents.artifact import ABOUT, WEIGHTS, About, Agent
+from agents.forecast import ForecastLayout
 from agents.scorer import Layout
 from envs.errors import AgentError
 from envs.layout import SCHEMA
 
 LAYOUT = Layout(width=8, embed=4)
+AHEAD = ForecastLayout(width=3)
 
 
 def agent(seed: int = 0) -> Agent:
     rng = np.random.default_rng(seed)
-    weights = {
-        name: rng.normal(size=shape).astype(np.float32) for name, shape in LAYOUT.shapes.items()
-    }
-    weights = {name: np.asarray(value, np.float32) for name, value in weights.items()}
-    about = About(schema=SCHEMA, layout=LAYOUT, training={"seed": 1}, scores={"gain": 0.5})
-    return Agent(about=about, weights=weights)
+    weights, forecast = (
+        {name: np.asarray(rng.normal(size=shape), np.float32) for name, shape in shapes.items()}
+        for shapes in (LAYOUT.shapes, AHEAD.shapes)
+    )
+    about = About(
+        schema=SCHEMA, layout=LAYOUT, forecast=AHEAD, training={"seed": 1}, scores={"gain": 0.5}
+    )
+    return Agent(about=about, weights=weights, forecast=forecast)
 
 
 @pytest.fixture
@@ -39,13 +43,34 @@ def folder(tmp_path: Path) -> Path:
 def test_what_is_saved_is_loaded(folder: Path) -> None:
     loaded = artifact.load(folder)
     assert replace(loaded.about, sha256="") == agent().about
-    for name, value in agent().weights.items():
-        assert np.array_equal(loaded.weights[name], value)
+    for found, saved in ((loaded.weights, agent().weights), (loaded.forecast, agent().forecast)):
+        assert found.keys() == saved.keys()
+        for name, value in saved.items():
+            assert np.array_equal(found[name], value)
+
+
+def test_an_agent_may_have_no_forecast(folder: Path) -> None:
+    bare = replace(agent(), about=replace(agent().about, forecast=None), forecast={})
+    artifact.save(bare, folder)
+    assert artifact.load(folder).forecast == {}
+
+
+def test_what_was_there_stays_until_all_of_another_is_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        artifact.save(agent(seed=1), folder)
+    loaded = artifact.load(folder)
+    assert np.array_equal(loaded.weights["keep"], agent().weights["keep"])
 
 
 def _write_weights(change: Callable[[dict], object]) -> Callable[[Path], None]:
     def act(folder: Path) -> None:
-        weights = dict(agent().weights)
+        weights = agent().weights | {f"forecast.{k}": v for k, v in agent().forecast.items()}
         change(weights)
         (folder / WEIGHTS).write_bytes(render(weights))
 
@@ -84,6 +109,17 @@ def _write_about(**changes: object) -> Callable[[Path], None]:
         (_write_about(sha256="0" * 64), WEIGHTS, "damaged"),
         (_write_weights(lambda w: w.update(agent(seed=1).weights)), WEIGHTS, "damaged"),
         (_write_about(layout=replace(LAYOUT, state=3)), ABOUT, "layout"),
+        (_write_about(layout=replace(LAYOUT, width=0)), ABOUT, "damaged"),
+        (_write_about(forecast=replace(AHEAD, entity=3)), ABOUT, "layout"),
+        (_write_about(forecast=replace(AHEAD, width=0)), ABOUT, "damaged"),
+        (_write_about(forecast=replace(AHEAD, width=9)), WEIGHTS, "not float32"),
+        (_write_about(forecast=None), WEIGHTS, "missing or unknown"),
+        (_write_weights(lambda w: w.pop("forecast.out.bias")), WEIGHTS, "missing or unknown"),
+        (
+            _write_weights(lambda w: w.update({"forecast.out.bias": np.full(3, np.inf, "f4")})),
+            WEIGHTS,
+            "not finite",
+        ),
         (_write_about(layout=replace(LAYOUT, width=9)), WEIGHTS, "not float32"),
         (_write_weights(lambda w: w.pop("keep")), WEIGHTS, "missing or unknown"),
         (_write_weights(lambda w: w.update(more=np.zeros(1))), WEIGHTS, "missing or unknown"),

@@ -47,6 +47,9 @@ def test_who_trains_for_a_host_of_ones_own_or_further_is_shown_no_others(
         ("members = 1", "members: must be at least 2"),
         ("scenario = 'lab'\nhost = 'lab:'", "not both"),
         ("host = 'lab:'\nenvs = 8", "one group"),
+        ("own = -1", "own: must not be below 0"),
+        ("forecast_width = 0", "forecast_width: must be above 0"),
+        ("host = 'lab:'\nexperience = 5", "experience: a live host's"),
         ("choices =", "not TOML"),
     ],
 )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 from agents.artifact import About, Agent
 from agents.experience import TARGETS, TOLD, experience
@@ -10,9 +11,11 @@ from agents.forecast import ForecastLayout
 from agents.forecast_training import ForecastNetwork
 from agents.network import Network
 from agents.scorer import Layout
+from envs.errors import InputError
 from envs.layout import BOUND, SCHEMA
 from envs.prospect import ENTITY, WHOLE
 from envs.scenario import TRAIN_SEEDS, load
+from envs.scenario.records import Settable
 
 
 def untrained() -> Agent:
@@ -42,6 +45,14 @@ def test_a_host_gives_examples_and_the_same_ones_again(agent: Agent | None) -> N
     again = experience(TRAIN_SEEDS[0], 0.01, agent=agent)
     for one, other in zip(found, again, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_scenario_where_nothing_can_be_set_teaches_nothing() -> None:
+    nothing = Settable(
+        backends=False, guests=False, weights=False, tx_queue_max=0, bridge=("stock",), side_cores=0
+    )
+    with pytest.raises(InputError, match="lab: nothing can be set"):
+        experience(1, 0.01, replace(load("lab"), settable=nothing))
 
 
 def test_ones_own_scenario_is_tried_under_many_loads() -> None:

@@ -1,6 +1,8 @@
 """An agent as a policy: greedy first, new each time, silent where its scores are no numbers."""
 
+import hypothesis
 import numpy as np
+import pytest
 import torch
 from fake_host import BASELINE, SPEC, FakeHost, sample
 from hosts_strategy import hosts, samples
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agents.artifact import About, Agent
+from agents.forecast import ForecastLayout
+from agents.forecast_training import ForecastNetwork
 from agents.learned import AgentPolicy
 from agents.network import Network
 from agents.policy import History, Trial
@@ -24,30 +28,38 @@ LAYOUT = Layout(width=8, embed=4)
 START = History(spec=SPEC, baseline=BASELINE, baseline_sample=sample())
 
 
+def arrays(network: torch.nn.Module) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in network.state_dict().items()}
+
+
 def untrained(seed: int = 0) -> Agent:
     torch.manual_seed(seed)
-    weights = {name: value.numpy() for name, value in Network(LAYOUT).state_dict().items()}
-    return Agent(about=About(schema=SCHEMA, layout=LAYOUT), weights=weights)
+    return Agent(about=About(schema=SCHEMA, layout=LAYOUT), weights=arrays(Network(LAYOUT)))
 
 
 AGENT = untrained()
+PLANNING = replace(AGENT, forecast=arrays(ForecastNetwork(ForecastLayout(width=8))))
+both = pytest.mark.parametrize("agent", [AGENT, PLANNING], ids=["policy", "with a forecast"])
 
 
-@given(st.data(), hosts())
+@both
+@hypothesis.settings(max_examples=20)  # a plan looks at hundreds of settings
+@given(data=st.data(), found=hosts())
 def test_a_proposal_is_legal_and_new_on_any_host(
-    data: st.DataObject, found: tuple[HostSpec, Settings]
+    agent: Agent, data: st.DataObject, found: tuple[HostSpec, Settings]
 ) -> None:
     spec, baseline = found
     history = History(spec=spec, baseline=baseline, baseline_sample=data.draw(samples(spec)))
-    settings = AgentPolicy(agent=AGENT).propose(history)
+    settings = AgentPolicy(agent=agent).propose(history)
     if settings is not None:
         assert settings != baseline
         check(spec, settings, baseline)
 
 
-def test_the_same_history_gives_the_same_setting_and_tries_give_new_ones() -> None:
+@both
+def test_the_same_history_gives_the_same_setting_and_tries_give_new_ones(agent: Agent) -> None:
     host, history = FakeHost(), START
-    policy = AgentPolicy(agent=AGENT, seed=1)
+    policy = AgentPolicy(agent=agent, seed=1)
     for _ in range(5):
         settings = policy.propose(history)
         assert settings is not None
@@ -71,9 +83,10 @@ def test_who_has_more_tries_than_the_agent_has_learned_goes_on_by_climbing() -> 
     assert AgentPolicy(agent=AGENT, seed=1).propose(history) == climbing
 
 
-def test_scores_that_are_no_numbers_propose_nothing() -> None:
-    weights = dict(AGENT.weights) | {"keep": np.array(np.nan, np.float32)}
-    assert AgentPolicy(agent=replace(AGENT, weights=weights)).propose(START) is None
+@both
+def test_scores_that_are_no_numbers_propose_nothing(agent: Agent) -> None:
+    weights = dict(agent.weights) | {"keep": np.array(np.nan, np.float32)}
+    assert AgentPolicy(agent=replace(agent, weights=weights)).propose(START) is None
 
 
 def test_the_shipped_agent_is_there_and_makes_legal_settings() -> None:

@@ -1,5 +1,6 @@
 """A plan is legal and new, prefers what the forecast does, and learns from what it got wrong."""
 
+import hypothesis
 import numpy as np
 from fake_host import BASELINE, SPEC, sample
 from hosts_strategy import hosts, samples
@@ -41,6 +42,7 @@ def plan(history: History, forecast: Forecast, *proposed: Settings) -> list[Sett
     return ranked(history, forecast, proposed, np.random.default_rng(0))
 
 
+@hypothesis.settings(max_examples=20)  # a plan looks at hundreds of settings
 @given(st.data(), hosts())
 def test_a_plan_is_legal_and_new_on_any_host(
     data: st.DataObject, found: tuple[HostSpec, Settings]
@@ -72,6 +74,18 @@ def test_what_turned_out_badly_takes_what_looks_like_it_down() -> None:
     assert history.best is None
     again = plan(history, Likes())
     assert again[0].bridge == BASELINE.bridge
+
+
+def test_what_is_no_number_is_left_out_and_the_rest_stays_in_order() -> None:
+    class Doubts(Likes):
+        def of(self, entities: np.ndarray, wholes: np.ndarray) -> Outlook:
+            outlook = super().of(entities, wholes)
+            gain = np.where(np.arange(len(wholes)) % 3 == 0, np.nan, outlook.gain)
+            return outlook._replace(gain=gain)
+
+    changed = [one.bridge != BASELINE.bridge for one in plan(START, Doubts())]
+    assert any(changed)
+    assert changed == sorted(changed, reverse=True)
 
 
 def test_a_forecast_that_is_no_number_plans_nothing() -> None:

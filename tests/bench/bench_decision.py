@@ -2,7 +2,7 @@
 
 The host has 64 cores in eight LLC domains and 32 guests of two VCPUs, every fourth CPU-bound. The
 figure is the median of several first proposals, in milliseconds of processor time of one core: the
-policy's decisions, and the forecast of some 250 candidates.
+policy's decisions, and the forecast of some 200 candidates.
 """
 
 # ruff: noqa: T201 - a script that prints its result

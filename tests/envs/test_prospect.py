@@ -1,5 +1,6 @@
 """What a forecast reads of a setting is bounded and independent of ids, order and company."""
 
+import hypothesis
 import numpy as np
 import pytest
 from fake_host import BASELINE, SPEC, sample
@@ -32,6 +33,7 @@ def told(settings: Settings, history: History = START) -> dict[str, dict[str, fl
     return {name: dict(zip(ENTITY, row, strict=True)) for name, row in rows}
 
 
+@hypothesis.settings(max_examples=40)
 @given(st.data(), hosts())
 def test_every_number_is_finite_and_bounded_and_company_changes_nothing(
     data: st.DataObject, found: tuple[HostSpec, Settings]
